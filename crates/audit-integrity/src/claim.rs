@@ -1,0 +1,11 @@
+//! The claim: digest of what a producer said (`docs/event-format.md` section 3).
+
+use audit_event::AuditEvent;
+
+use crate::ledger::Digest;
+
+/// SHA-256 of the labelled claim input.
+#[must_use]
+pub fn claim_of(event: &AuditEvent) -> Digest {
+    todo!()
+}

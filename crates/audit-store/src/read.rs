@@ -1,0 +1,71 @@
+//! Reading events back by address, identity and id.
+
+use async_trait::async_trait;
+use audit_event::{EventId, Identity, OrganizationId, Timestamp};
+use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
+use audit_integrity::row::EventRow;
+
+use crate::error::StoreError;
+use crate::query::OrganizationScope;
+
+/// A stored event as answers show it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// Id.
+    pub id: EventId,
+    /// Its organisation.
+    pub organization_id: OrganizationId,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// The canonical event; `None` when its body has expired.
+    pub canonical: Option<Vec<u8>>,
+    /// Ledger of its entry.
+    pub ledger: LedgerId,
+    /// Position of its entry.
+    pub leaf_index: LeafIndex,
+    /// Its leaf.
+    pub leaf_hash: Digest,
+    /// When it was numbered.
+    pub sealed_at: Timestamp,
+}
+
+/// What is stored under an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The identity.
+    pub identity: Identity,
+    /// Digest of what its producer said.
+    pub claim: Digest,
+    /// Where it is.
+    pub ledger: LedgerId,
+    /// Where it is.
+    pub leaf_index: LeafIndex,
+    /// Its leaf.
+    pub leaf_hash: Digest,
+}
+
+/// **Port.** Events by address. Sees every commit that has returned; callable concurrently; cancellable.
+#[async_trait]
+pub trait EventRead: Send + Sync + std::fmt::Debug {
+    /// Those of the identities that are stored, in any order. At most 10,000 identities a call.
+    async fn find(&self, identities: &[Identity]) -> Result<Vec<Found>, StoreError>;
+
+    /// All events of that id (and timestamp) that the scope may see.
+    async fn by_id(
+        &self,
+        id: EventId,
+        timestamp: Option<Timestamp>,
+        scope: &OrganizationScope,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The row at an address, every column; `None` when no row is there.
+    async fn row(&self, ledger: LedgerId, index: LeafIndex) -> Result<Option<EventRow>, StoreError>;
+
+    /// Rows of a ledger in leaf order: from `from`, below `to`, at most `max`. Gaps are left out.
+    ///
+    /// Rows that cannot be read as rows are an error naming the address.
+    async fn rows(&self, ledger: LedgerId, from: LeafIndex, to: LeafIndex, max: u32) -> Result<Vec<EventRow>, StoreError>;
+
+    /// (id, organisation) pairs that are stored under more than one timestamp, at most `max`, each with all its addresses.
+    async fn reused_ids(&self, max: u32) -> Result<Vec<Found>, StoreError>;
+}
