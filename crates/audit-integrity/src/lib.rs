@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod producer;
 pub mod proof;
 pub mod row;
+mod spans;
 pub mod tile;
 pub mod tree;
 pub mod verify;
