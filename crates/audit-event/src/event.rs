@@ -1,10 +1,12 @@
 //! The event itself: what a producer said, what accept stamped, and the draft that travels.
 
+use crate::canonical::{Scope, write_event};
 use crate::id::{EventId, Identity, OrganizationId};
 use crate::number::Number;
 use crate::problem::Problem;
 use crate::timestamp::{Timestamp, TimestampForm};
 use crate::value::Object;
+use crate::{stored, validate};
 
 /// What a producer said about one action, after parsing and before anything was stamped.
 ///
@@ -112,6 +114,26 @@ pub enum Status {
     Failure,
 }
 
+impl Status {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+
+    /// The status of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Attempt, Self::Success, Self::Failure]
+            .into_iter()
+            .find(|status| status.as_str() == name)
+    }
+}
+
 /// How urgent an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -119,6 +141,26 @@ pub enum Severity {
     Info,
     Warning,
     Critical,
+}
+
+impl Severity {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The severity of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Info, Self::Warning, Self::Critical]
+            .into_iter()
+            .find(|severity| severity.as_str() == name)
+    }
 }
 
 /// How sensitive an event's data is.
@@ -130,6 +172,27 @@ pub enum Classification {
     Confidential,
     /// Protected health information (HIPAA).
     Phi,
+}
+
+impl Classification {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "PUBLIC",
+            Self::Internal => "INTERNAL",
+            Self::Confidential => "CONFIDENTIAL",
+            Self::Phi => "PHI",
+        }
+    }
+
+    /// The classification of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Public, Self::Internal, Self::Confidential, Self::Phi]
+            .into_iter()
+            .find(|level| level.as_str() == name)
+    }
 }
 
 /// What the producer hashed or signed, and our verdict on it.
@@ -157,6 +220,25 @@ pub struct ProducerProof {
     pub reason: Option<String>,
 }
 
+impl ProducerProof {
+    /// A proof of a scheme, with nothing in it yet.
+    #[must_use]
+    pub fn of_scheme(scheme: &str) -> Self {
+        Self {
+            scheme: scheme.to_owned(),
+            preimage: None,
+            preimage_rebuildable: true,
+            hash: None,
+            signature: None,
+            algorithm: None,
+            key_id: None,
+            verdict: None,
+            verified_with: None,
+            reason: None,
+        }
+    }
+}
+
 /// Our verdict on a producer's proof, reached once, from the original bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -166,6 +248,26 @@ pub enum Verdict {
     Mismatch,
     /// We have no key, or do not know the algorithm.
     Unverifiable,
+}
+
+impl Verdict {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Mismatch => "mismatch",
+            Self::Unverifiable => "unverifiable",
+        }
+    }
+
+    /// The verdict of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Verified, Self::Mismatch, Self::Unverifiable]
+            .into_iter()
+            .find(|verdict| verdict.as_str() == name)
+    }
 }
 
 /// What accept adds to a statement. All of it is decided by the caller: this crate asks no clock.
@@ -195,16 +297,66 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// Stamps a statement: resolves its id and organisation.
+    /// Stamps a statement: resolves its id and organisation, and writes both back into the statement, so that a
+    /// stamped event equals the one read back from its canonical bytes.
     #[must_use]
-    pub fn stamp(statement: Statement, stamps: &Stamps) -> Self {
-        todo!()
+    pub fn stamp(mut statement: Statement, stamps: &Stamps) -> Self {
+        let stated = statement
+            .organization_id
+            .take()
+            .filter(|organization| !organization.is_none());
+        let organization_id = stated.unwrap_or_else(|| stamps.default_organization.clone());
+        let id = match &statement.id {
+            Some(StatedId::Uuid(id)) => *id,
+            Some(StatedId::External(external)) => {
+                EventId::from_external(&organization_id, external)
+            }
+            None => stamps.fallback_id,
+        };
+        let mut event = Self {
+            id,
+            received_at: stamps.received_at,
+            organization_id,
+            statement,
+            annotations: Object::new(),
+        };
+        event.normalize();
+        event
+    }
+
+    /// Gives everything that has one meaning one shape: the shape that canonical bytes read back to.
+    fn normalize(&mut self) {
+        let statement = &mut self.statement;
+        statement.id.get_or_insert(StatedId::Uuid(self.id));
+        let organization =
+            Some(&self.organization_id).filter(|organization| !organization.is_none());
+        if statement.organization_id.as_ref() != organization {
+            statement.organization_id = organization.cloned();
+        }
+        statement
+            .session_context
+            .take_if(|context| *context == SessionContext::default());
+        statement
+            .source
+            .take_if(|source| *source == Source::default());
+    }
+
+    /// Drops a preimage that can be rebuilt: it is not stored, and the verdict has been reached.
+    fn drop_rebuildable_preimage(&mut self) {
+        if let Some(proof) = &mut self.statement.producer_proof {
+            proof.preimage.take_if(|_| proof.preimage_rebuildable);
+            proof.preimage_rebuildable = proof.preimage.is_none();
+        }
     }
 
     /// (id, organisation, timestamp).
     #[must_use]
     pub fn identity(&self) -> Identity {
-        todo!()
+        Identity {
+            id: self.id,
+            organization_id: self.organization_id.clone(),
+            timestamp: self.statement.timestamp,
+        }
     }
 
     /// Reads canonical bytes back. `canonical(parse(c)) == c` for every canonical `c`.
@@ -212,31 +364,36 @@ impl AuditEvent {
     /// # Errors
     /// Every problem, when the bytes are not exactly a canonical event: storage was altered.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
-        todo!()
+        stored::read_event(bytes)
     }
 
     /// The canonical bytes, `docs/event-format.md` section 2.
     #[must_use]
     pub fn to_canonical(&self) -> Vec<u8> {
-        todo!()
+        write_event(self, Scope::Whole).bytes
     }
 
     /// What the claim is the digest of, without its label; section 3.
     #[must_use]
     pub fn claim_input(&self) -> Vec<u8> {
-        todo!()
+        write_event(self, Scope::Claim).bytes
     }
 
     /// The classification that counts: the stated one, or `INTERNAL`.
     #[must_use]
     pub fn effective_classification(&self) -> Classification {
-        self.statement.data_classification.unwrap_or(Classification::Internal)
+        self.statement
+            .data_classification
+            .unwrap_or(Classification::Internal)
     }
 
     /// The retention policy that counts: the stated one, or `standard`.
     #[must_use]
     pub fn effective_retention_policy(&self) -> &str {
-        self.statement.retention_policy.as_deref().unwrap_or("standard")
+        self.statement
+            .retention_policy
+            .as_deref()
+            .unwrap_or("standard")
     }
 }
 
@@ -248,12 +405,24 @@ pub struct EventDraft {
 }
 
 impl EventDraft {
-    /// Checks every limit of `docs/event-format.md` and writes the canonical bytes.
+    /// Checks every limit of `docs/event-format.md` and writes the canonical bytes. From here on a producer's
+    /// preimage that can be rebuilt is gone: reach the verdict first.
     ///
     /// # Errors
-    /// All problems at once, each with its path.
-    pub fn new(event: AuditEvent) -> Result<Self, Vec<Problem>> {
-        todo!()
+    /// All problems at once, each with its path in the canonical event.
+    pub fn new(mut event: AuditEvent) -> Result<Self, Vec<Problem>> {
+        event.normalize();
+        event.drop_rebuildable_preimage();
+        let written = write_event(&event, Scope::Whole);
+        let problems = validate::event(&event, &written);
+        if problems.is_empty() {
+            Ok(Self {
+                event,
+                canonical: written.bytes,
+            })
+        } else {
+            Err(problems)
+        }
     }
 
     /// Reads a draft back from its canonical bytes (a frame's payload).
@@ -261,7 +430,11 @@ impl EventDraft {
     /// # Errors
     /// As [`AuditEvent::from_canonical`].
     pub fn from_canonical(bytes: Vec<u8>) -> Result<Self, Vec<Problem>> {
-        todo!()
+        let event = stored::read_event(&bytes)?;
+        Ok(Self {
+            event,
+            canonical: bytes,
+        })
     }
 
     /// The event.

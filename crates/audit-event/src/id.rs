@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use crate::canonical::to_canonical;
+use crate::number::Number;
 use crate::timestamp::Timestamp;
+use crate::value::Value;
 
 /// Id of an event: a UUID, printed in the 36-character hyphenated lower-case form.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +40,45 @@ impl EventId {
     pub fn v5(name: &[u8]) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, name))
     }
+
+    /// The id of an event that its producer names `external`: UUIDv5 of `[organizationId or null, external]`.
+    #[must_use]
+    pub fn from_external(organization: &OrganizationId, external: &str) -> Self {
+        let owner = if organization.is_none() {
+            Value::Null
+        } else {
+            Value::from(organization.as_str())
+        };
+        Self::v5(&to_canonical(&Value::Array(vec![
+            owner,
+            Value::from(external),
+        ])))
+    }
+
+    /// The id of event `index` of a request with an `Idempotency-Key`: UUIDv5 of `[apiKeyId, idempotencyKey, index]`.
+    #[must_use]
+    pub fn from_idempotency_key(request: IdempotentRequest<'_>, index: u64) -> Self {
+        let parts = vec![
+            Value::from(request.api_key_id),
+            Value::from(request.idempotency_key),
+            Value::Number(Number::from(index)),
+        ];
+        Self::v5(&to_canonical(&Value::Array(parts)))
+    }
+
+    /// The 36-character text, without an allocation.
+    pub(crate) fn encode<'b>(&self, buffer: &'b mut [u8; 36]) -> &'b str {
+        self.0.as_hyphenated().encode_lower(buffer)
+    }
+}
+
+/// What makes the ids of a repeated request the same: who sent it, and the key it carried.
+#[derive(Debug, Clone, Copy)]
+pub struct IdempotentRequest<'r> {
+    /// Id of the API key it was sent with.
+    pub api_key_id: &'r str,
+    /// The `Idempotency-Key` header.
+    pub idempotency_key: &'r str,
 }
 
 /// `8a6e1f0c-5d1b-5b0e-9c52-6f0f3a1d7e11`, fixed by `docs/event-format.md` section 3.
@@ -67,7 +109,9 @@ impl FromStr for EventId {
         if text.len() != 36 {
             return Err(NotAnEventId);
         }
-        Uuid::parse_str(text).map(Self).map_err(|_source| NotAnEventId)
+        Uuid::parse_str(text)
+            .map(Self)
+            .map_err(|_source| NotAnEventId)
     }
 }
 

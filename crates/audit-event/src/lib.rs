@@ -8,18 +8,21 @@
 pub mod canonical;
 pub mod event;
 pub mod forms;
+mod gather;
 pub mod id;
 pub mod limits;
 pub mod number;
 pub mod problem;
 pub mod read;
+mod split;
+mod stored;
 pub mod timestamp;
 pub mod validate;
 pub mod value;
 
 pub use event::{
-    AuditEvent, Classification, EventDraft, ProducerProof, ProducerRef, SessionContext, Severity, Source, Stamps,
-    Statement, Status, Verdict,
+    AuditEvent, Classification, EventDraft, ProducerProof, ProducerRef, SessionContext, Severity,
+    Source, Stamps, StatedId, Statement, Status, Verdict,
 };
 pub use forms::Form;
 pub use id::{EventId, Identity, OrganizationId};

@@ -13,6 +13,18 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// A problem at a JSON pointer.
+    #[must_use]
+    pub fn at(pointer: impl Into<String>, code: Code, message: impl Into<String>) -> Self {
+        Self {
+            path: Path::from_pointer(pointer),
+            code,
+            message: message.into(),
+        }
+    }
+}
+
 /// A JSON pointer (RFC 6901).
 #[derive(Debug, Clone, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub struct Path(String);
@@ -24,10 +36,20 @@ impl Path {
         Self::default()
     }
 
+    /// A pointer as text.
+    #[must_use]
+    pub fn from_pointer(pointer: impl Into<String>) -> Self {
+        Self(pointer.into())
+    }
+
     /// A member of what this points at.
     #[must_use]
     pub fn member(&self, name: &str) -> Self {
-        Self(format!("{}/{}", self.0, name.replace('~', "~0").replace('/', "~1")))
+        Self(format!(
+            "{}/{}",
+            self.0,
+            name.replace('~', "~0").replace('/', "~1")
+        ))
     }
 
     /// An item of what this points at.
@@ -117,6 +139,12 @@ impl Code {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {:?}: {}", self.code.as_str(), self.path.as_str(), self.message)
+        write!(
+            f,
+            "{} at {:?}: {}",
+            self.code.as_str(),
+            self.path.as_str(),
+            self.message
+        )
     }
 }

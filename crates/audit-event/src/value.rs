@@ -1,5 +1,7 @@
 //! JSON values that lose nothing: exact numbers, members in canonical order.
 
+use std::cmp::Ordering;
+
 use crate::number::Number;
 
 /// A JSON value.
@@ -19,6 +21,51 @@ pub enum Value {
     Object(Object),
 }
 
+impl Value {
+    /// The text, when it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The object, when it is one.
+    #[must_use]
+    pub fn as_object(&self) -> Option<&Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// What kind of JSON value it is, for messages.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
 /// Members sorted by the UTF-16 code units of their names, each name once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object(Vec<(String, Value)>);
@@ -30,20 +77,50 @@ impl Object {
         Self::default()
     }
 
+    /// From members in any order.
+    ///
+    /// # Errors
+    /// A name that stands twice.
+    pub(crate) fn from_members(mut members: Vec<(String, Value)>) -> Result<Self, String> {
+        if !members.is_sorted_by(|(a, _), (b, _)| utf16_order(a, b) == Ordering::Less) {
+            members.sort_unstable_by(|(a, _), (b, _)| utf16_order(a, b));
+            let twice = members.windows(2).find_map(|pair| match pair {
+                [(a, _), (b, _)] if a == b => Some(a.clone()),
+                _ => None,
+            });
+            if let Some(name) = twice {
+                return Err(name);
+            }
+        }
+        Ok(Self(members))
+    }
+
     /// The value of a member.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        todo!()
+        let at = self.position(name).ok()?;
+        self.0.get(at).map(|(_, value)| value)
     }
 
     /// Sets a member; returns what was there.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) -> Option<Value> {
-        todo!()
+        let name = name.into();
+        match self.position(&name) {
+            Ok(at) => self
+                .0
+                .get_mut(at)
+                .map(|(_, old)| std::mem::replace(old, value)),
+            Err(at) => {
+                self.0.insert(at, (name, value));
+                None
+            }
+        }
     }
 
     /// Takes a member out.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        todo!()
+        let at = self.position(name).ok()?;
+        Some(self.0.remove(at).1)
     }
 
     /// Members in canonical order.
@@ -61,5 +138,120 @@ impl Object {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn position(&self, name: &str) -> Result<usize, usize> {
+        self.0
+            .binary_search_by(|(other, _)| utf16_order(other, name))
+    }
+}
+
+/// The members themselves, in canonical order.
+impl IntoIterator for Object {
+    type Item = (String, Value);
+    type IntoIter = std::vec::IntoIter<(String, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// A name given twice keeps its last value.
+impl<N: Into<String>> FromIterator<(N, Value)> for Object {
+    fn from_iter<I: IntoIterator<Item = (N, Value)>>(members: I) -> Self {
+        let mut object = Self::new();
+        for (name, value) in members {
+            object.insert(name, value);
+        }
+        object
+    }
+}
+
+/// Orders by UTF-16 code units without converting.
+///
+/// UTF-8 bytes order by code point. That differs from UTF-16 only where one character is in U+E000..=U+FFFF (lead
+/// byte 0xEE or 0xEF) and the other beyond U+FFFF (lead byte 0xF0 or more, in UTF-16 a surrogate below U+E000).
+/// Both lead bytes are larger than every continuation byte, so the first difference shows the case.
+pub(crate) fn utf16_order(a: &str, b: &str) -> Ordering {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    match a.iter().zip(b).find(|(x, y)| x != y) {
+        None => a.len().cmp(&b.len()),
+        Some((0xEE..=0xEF, 0xF0..)) => Ordering::Greater,
+        Some((0xF0.., 0xEE..=0xEF)) => Ordering::Less,
+        Some((x, y)) => x.cmp(y),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_stand_in_utf16_order() {
+        // RFC 8785 section 3.2.3, in its order.
+        let names = [
+            "\r",
+            "1",
+            "\u{80}",
+            "\u{f6}",
+            "\u{20ac}",
+            "\u{1f600}",
+            "\u{fb33}",
+        ];
+        let object: Object = names
+            .iter()
+            .rev()
+            .map(|name| (*name, Value::Null))
+            .collect();
+        assert_eq!(
+            object.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            names
+        );
+    }
+
+    #[test]
+    fn the_order_is_that_of_utf16_code_units() {
+        let samples = [
+            "",
+            "a",
+            "ab",
+            "b",
+            "é",
+            "\u{d7ff}",
+            "\u{e000}",
+            "\u{ffff}",
+            "\u{10000}",
+            "\u{10ffff}",
+            "x\u{fb33}",
+            "x\u{1f600}y",
+        ];
+        for a in samples {
+            for b in samples {
+                assert_eq!(
+                    utf16_order(a, b),
+                    a.encode_utf16().cmp(b.encode_utf16()),
+                    "{a:?} {b:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        let mut object = Object::new();
+        assert_eq!(object.insert("a", Value::Null), None);
+        assert_eq!(object.insert("a", Value::Bool(true)), Some(Value::Null));
+        assert_eq!(object.len(), 1);
+        assert_eq!(object.get("a"), Some(&Value::Bool(true)));
+        assert_eq!(object.remove("a"), Some(Value::Bool(true)));
+        assert!(object.is_empty());
+        let twice = vec![
+            ("b".to_owned(), Value::Null),
+            ("a".to_owned(), Value::Null),
+            ("b".to_owned(), Value::Null),
+        ];
+        assert_eq!(Object::from_members(twice), Err("b".to_owned()));
+        let adjacent = vec![("b".to_owned(), Value::Null), ("b".to_owned(), Value::Null)];
+        assert_eq!(Object::from_members(adjacent), Err("b".to_owned()));
     }
 }

@@ -1,0 +1,3 @@
+//! The laws of events, from the outside.
+
+mod native;
