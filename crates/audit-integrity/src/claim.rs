@@ -2,10 +2,11 @@
 
 use audit_event::AuditEvent;
 
+use crate::digest::{CLAIM_LABEL, sha256};
 use crate::ledger::Digest;
 
 /// SHA-256 of the labelled claim input.
 #[must_use]
 pub fn claim_of(event: &AuditEvent) -> Digest {
-    todo!()
+    sha256(&[CLAIM_LABEL, &event.claim_input()])
 }

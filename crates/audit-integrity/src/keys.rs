@@ -44,7 +44,11 @@ pub trait KeySource: Send + Sync + std::fmt::Debug {
     async fn sign_checkpoint(&self, origin: &Origin, body: &str) -> Result<String, KeyError>;
 
     /// Secrets that producers sign with, by key id, for the schemes of `producer`; none when unknown.
-    async fn producer_secret(&self, scheme: &str, key_id: Option<&str>) -> Result<Option<ProducerSecret>, KeyError>;
+    async fn producer_secret(
+        &self,
+        scheme: &str,
+        key_id: Option<&str>,
+    ) -> Result<Option<ProducerSecret>, KeyError>;
 }
 
 /// A secret shared with a producer, and the id under which a verdict names it.

@@ -33,6 +33,40 @@ impl Origin {
         }
     }
 
+    /// From text that names a ledger, for example out of a checkpoint; `None` when it does not end as an origin does, or
+    /// cannot be the name of a key (c2sp.org/signed-note).
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let origin = Self(text.to_owned());
+        origin
+            .ledger()
+            .filter(|_named| signed_note::is_key_name_valid(text))
+            .map(|_named| origin)
+    }
+
+    /// The ledger it names.
+    #[must_use]
+    pub fn ledger(&self) -> Option<LedgerId> {
+        let (before, last) = self.0.rsplit_once('/')?;
+        let (deployment, ledger) = match before.strip_suffix("/ledger") {
+            Some(deployment) => (
+                deployment,
+                last.parse()
+                    .ok()
+                    .filter(|ledger| *ledger != LedgerId::Directory)?,
+            ),
+            None => (
+                before,
+                if last == "directory" {
+                    LedgerId::Directory
+                } else {
+                    return None;
+                },
+            ),
+        };
+        (!deployment.is_empty()).then_some(ledger)
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -78,5 +112,44 @@ impl fmt::Debug for Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_round_trip_and_other_names_are_refused() {
+        for ledger in [
+            LedgerId::Directory,
+            LedgerId::Events(0),
+            LedgerId::Events(32_767),
+        ] {
+            let origin = Origin::new("audit.invalid/01ARZ3NDEKTSV4RRFFQ69G5FAV", ledger);
+            assert_eq!(origin.ledger(), Some(ledger));
+            assert_eq!(Origin::from_text(origin.as_str()), Some(origin));
+        }
+        for text in [
+            "",
+            "x",
+            "directory",
+            "/directory",
+            "/ledger/1",
+            "x/ledger/",
+            "x/ledger/01",
+            "x/ledger/32768",
+            "x/1",
+        ] {
+            assert_eq!(Origin::from_text(text), None, "{text}");
+        }
+        for text in [
+            "x/ledger/directory",
+            "x y/ledger/1",
+            "x+y/ledger/1",
+            "x/ledger/1\n",
+        ] {
+            assert_eq!(Origin::from_text(text), None, "{text}");
+        }
     }
 }

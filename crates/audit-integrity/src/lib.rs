@@ -12,6 +12,7 @@ pub mod control;
 pub mod digest;
 pub mod entry;
 pub mod head;
+mod json;
 pub mod keys;
 pub mod ledger;
 pub mod producer;
