@@ -2,6 +2,8 @@
 
 use audit_runtime::{Fault, Faulty};
 
+use crate::frame::FrameError;
+
 /// Source of an error, kept for the log; never shown to a client.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,6 +31,9 @@ pub enum QueueError {
     /// The answer was lost: the frame may be in the queue. Enqueueing the same frame again is safe.
     #[error("the outcome is unknown")]
     Unknown(#[source] Source),
+    /// This frame can be in no queue: it is larger than a frame may be.
+    #[error("the frame is refused")]
+    Refused(#[source] FrameError),
     /// It is closing.
     #[error("the queue is closed")]
     Closed,
@@ -40,8 +45,11 @@ pub enum QueueError {
 impl Faulty for QueueError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Full { .. } | Self::NoSpace(_) | Self::Unavailable(_) | Self::Closed => Fault::Outage,
+            Self::Full { .. } | Self::NoSpace(_) | Self::Unavailable(_) | Self::Closed => {
+                Fault::Outage
+            }
             Self::Busy(_) | Self::Unknown(_) => Fault::Transient,
+            Self::Refused(_) => Fault::Rejected,
             Self::NotHeld => Fault::Fatal,
         }
     }

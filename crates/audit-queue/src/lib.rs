@@ -3,12 +3,13 @@
 //! What it is not: it contains no broker. An adapter implements [`Producer`] and [`Consumer`] and passes
 //! `conformance::run` (feature `conformance`).
 
-#[cfg(feature = "conformance")]
-pub mod conformance;
 pub mod error;
 pub mod frame;
 pub mod ports;
 
 pub use error::QueueError;
 pub use frame::{Frame, FrameError, FrameEvent, FrameId, FrameLimits};
-pub use ports::{FrameLookup, Batch, Budget, Consumer, Delivery, Depth, Durability, Payload, Producer, SourcePosition};
+pub use ports::{Batch, Budget, Consumer, Delivery, Depth, Durability, FrameLookup, Payload, Producer, SourcePosition};
+    Batch, Budget, Consumer, Delivery, Depth, Durability, FrameLookup, Payload, Producer,
+    SourcePosition,
+};
