@@ -9,7 +9,7 @@ pub mod ports;
 
 pub use error::QueueError;
 pub use frame::{Frame, FrameError, FrameEvent, FrameId, FrameLimits};
-pub use ports::{Batch, Budget, Consumer, Delivery, Depth, Durability, FrameLookup, Payload, Producer, SourcePosition};
+pub use ports::{
     Batch, Budget, Consumer, Delivery, Depth, Durability, FrameLookup, Payload, Producer,
     SourcePosition,
 };
