@@ -320,7 +320,7 @@ impl<'w> Members<'w> {
 }
 
 /// How a byte below U+0020, a quote or a backslash is written in a JSON string.
-fn escape_of(byte: u8) -> Option<&'static str> {
+pub(crate) fn escape_of(byte: u8) -> Option<&'static str> {
     match byte {
         b'"' => Some("\\\""),
         b'\\' => Some("\\\\"),

@@ -6,6 +6,7 @@ use crate::event::{
     Classification, ProducerProof, ProducerRef, SessionContext, Severity, Source, StatedId,
     Statement, Status, Verdict,
 };
+use crate::foreign::WHOLE;
 use crate::id::{EventId, OrganizationId};
 use crate::number::Number;
 use crate::problem::{Code, Problem};
@@ -38,7 +39,16 @@ pub(crate) struct Gathered {
     pub(crate) source: Source,
     pub(crate) producer_proof: Option<ProducerProof>,
     pub(crate) details: Vec<(String, Value)>,
+    /// Values of a foreign form that are longer than their typed member may be, whole.
+    pub(crate) whole: Object,
     pub(crate) problems: Vec<Problem>,
+}
+
+/// Paths of the required members in the form that is read.
+pub(crate) struct Required {
+    pub(crate) timestamp: &'static str,
+    pub(crate) action: &'static str,
+    pub(crate) status: &'static str,
 }
 
 impl Gathered {
@@ -83,10 +93,19 @@ impl Gathered {
     }
 
     /// The statement, when nothing was wrong.
-    pub(crate) fn finish(mut self) -> Result<Statement, Vec<Problem>> {
-        self.require("/timestamp", self.timestamp.is_none());
-        self.require("/action", self.action.is_none());
-        self.require("/status", self.status.is_none());
+    pub(crate) fn finish(self) -> Result<Statement, Vec<Problem>> {
+        self.finish_as(&Required {
+            timestamp: "/timestamp",
+            action: "/action",
+            status: "/status",
+        })
+    }
+
+    /// The statement of a foreign form, which has its own names for what is required.
+    pub(crate) fn finish_as(mut self, required: &Required) -> Result<Statement, Vec<Problem>> {
+        self.require(required.timestamp, self.timestamp.is_none());
+        self.require(required.action, self.action.is_none());
+        self.require(required.status, self.status.is_none());
         let mut problems = std::mem::take(&mut self.problems);
         let statement = match self.into_statement() {
             Ok(statement) => statement,
@@ -105,7 +124,11 @@ impl Gathered {
     }
 
     fn into_statement(self) -> Result<Statement, Problem> {
-        let details = Object::from_members(self.details).map_err(|name| {
+        let mut details = self.details;
+        if !self.whole.is_empty() {
+            details.push((WHOLE.to_owned(), Value::Object(self.whole)));
+        }
+        let details = Object::from_members(details).map_err(|name| {
             Problem::at(
                 format!("/{name}"),
                 Code::DuplicateKey,
@@ -348,7 +371,7 @@ impl Gathered {
     }
 
     /// Unknown members of a typed object stay under its name.
-    fn keep_rest(&mut self, name: &'static str, rest: Vec<(String, Value)>) {
+    pub(crate) fn keep_rest(&mut self, name: &'static str, rest: Vec<(String, Value)>) {
         if !rest.is_empty() {
             self.keep(name, Value::Object(rest.into_iter().collect()));
         }

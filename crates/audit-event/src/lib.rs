@@ -7,9 +7,11 @@
 
 pub mod canonical;
 pub mod event;
+mod foreign;
 pub mod forms;
 mod gather;
 pub mod id;
+mod js;
 pub mod limits;
 pub mod number;
 pub mod problem;

@@ -83,6 +83,15 @@ impl Number {
     }
 }
 
+/// How ECMAScript prints the nearest double of a number token; `None` when there is none.
+pub(crate) fn ecmascript_text(token: &str) -> Option<String> {
+    let nearest: f64 = token.parse().ok()?;
+    // `{:e}` prints the shortest digits that read back as this double, which are ECMAScript's.
+    Number::parse(&format!("{nearest:e}"))
+        .ok()
+        .map(|number| number.to_string())
+}
+
 impl From<u64> for Number {
     fn from(value: u64) -> Self {
         Self(value.to_string().into())

@@ -293,10 +293,10 @@ fn replace_lone_surrogates(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Length of `\uXXXX`.
-const ESCAPE_LEN: usize = 6;
+pub(crate) const ESCAPE_LEN: usize = 6;
 
 /// The UTF-16 code unit that an escape at `at` stands for.
-fn unit_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn unit_at(bytes: &[u8], at: usize) -> Option<u32> {
     let &[b'\\', b'u', a, b, c, d] = bytes.get(at..)?.first_chunk::<ESCAPE_LEN>()? else {
         return None;
     };

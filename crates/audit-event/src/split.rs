@@ -16,37 +16,46 @@ use crate::problem::{Code, Path, Problem};
 /// # Errors
 /// The problem that makes the cut impossible (the body is no JSON, or too many items).
 pub fn split_batch(body: &[u8], items_max: usize) -> Result<Vec<&[u8]>, Problem> {
-    let mut cutter = Cutter { body, at: 0 };
-    cutter.skip_space();
-    let items = match cutter.peek() {
-        Some(b'[') => cutter.items(items_max)?,
-        Some(b'{') => cutter.object(items_max)?,
-        _ => return Err(cutter.syntax("expected an object or an array")),
+    let mut scanner = Scanner::new(body);
+    scanner.skip_space();
+    let items = match scanner.peek() {
+        Some(b'[') => scanner.items(items_max)?,
+        Some(b'{') => scanner.object(items_max)?,
+        _ => return Err(scanner.syntax("expected an object or an array")),
     };
-    cutter.skip_space();
-    match cutter.peek() {
+    scanner.skip_space();
+    match scanner.peek() {
         None => Ok(items),
-        Some(_) => Err(cutter.syntax("more text after the value")),
+        Some(_) => Err(scanner.syntax("more text after the value")),
     }
 }
 
-struct Cutter<'b> {
+/// Walks over JSON text without reading it.
+pub(crate) struct Scanner<'b> {
     body: &'b [u8],
     at: usize,
 }
 
-impl<'b> Cutter<'b> {
-    fn peek(&self) -> Option<u8> {
+impl<'b> Scanner<'b> {
+    pub(crate) fn new(body: &'b [u8]) -> Self {
+        Self { body, at: 0 }
+    }
+
+    pub(crate) fn step(&mut self) {
+        self.at += 1;
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.body.get(self.at).copied()
     }
 
-    fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Problem> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Problem> {
         self.skip_space();
         if self.peek() != Some(byte) {
             return Err(self.syntax(&format!("expected {:?}", char::from(byte))));
@@ -128,7 +137,7 @@ impl<'b> Cutter<'b> {
         self.at += 1;
         let whole = self.body.get(start..self.at).unwrap_or_default();
         match envelope {
-            Some(at) if !is_event => Cutter {
+            Some(at) if !is_event => Scanner {
                 body: self.body,
                 at,
             }
@@ -138,7 +147,7 @@ impl<'b> Cutter<'b> {
     }
 
     /// Skips one value.
-    fn value(&mut self) -> Result<&'b [u8], Problem> {
+    pub(crate) fn value(&mut self) -> Result<&'b [u8], Problem> {
         self.skip_space();
         let start = self.at;
         match self.peek() {
@@ -177,7 +186,7 @@ impl<'b> Cutter<'b> {
     }
 
     /// Skips a string; returns it with its quotes.
-    fn string(&mut self) -> Result<&'b [u8], Problem> {
+    pub(crate) fn string(&mut self) -> Result<&'b [u8], Problem> {
         let start = self.at;
         self.expect(b'"')?;
         loop {

@@ -126,6 +126,12 @@ impl Object {
         self.0.get(at).map(|(_, value)| value)
     }
 
+    /// Whether there is such a member.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.position(name).is_ok()
+    }
+
     /// Sets a member; returns what was there.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) -> Option<Value> {
         let name = name.into();

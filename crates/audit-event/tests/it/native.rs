@@ -1,32 +1,11 @@
 //! The native form: what is taken, what is refused, and that canonical bytes come back.
 
-use audit_event::forms::read_statement;
-use audit_event::{AuditEvent, EventDraft, EventId, Form, OrganizationId, Stamps, Timestamp};
+use audit_event::Form;
 
-fn stamps() -> Stamps {
-    Stamps {
-        fallback_id: EventId::from_bytes([7; 16]),
-        received_at: Timestamp::from_micros(1_700_000_000_000_001).unwrap(),
-        default_organization: OrganizationId::none(),
-    }
-}
+use crate::support::shown;
 
-/// The canonical text of a native event, or its problems as `code path`.
 fn accept(text: &str) -> Result<String, Vec<String>> {
-    let shown = |problems: Vec<audit_event::Problem>| -> Vec<String> {
-        problems
-            .iter()
-            .map(|problem| format!("{} {}", problem.code.as_str(), problem.path))
-            .collect()
-    };
-    let statement = read_statement(Form::Native, text.as_bytes()).map_err(shown)?;
-    let draft = EventDraft::new(AuditEvent::stamp(statement, &stamps())).map_err(shown)?;
-    let again = EventDraft::from_canonical(draft.canonical().to_vec()).unwrap();
-    assert_eq!(
-        again, draft,
-        "the event that comes back is the one that went in"
-    );
-    Ok(String::from_utf8(draft.into_parts().1).unwrap())
+    shown(Form::Native, text)
 }
 
 #[test]
