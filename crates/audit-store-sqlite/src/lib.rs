@@ -1,1 +1,31 @@
-//! To be written.
+#![doc = include_str!("../README.md")]
+
+mod ballast;
+pub mod bench;
+mod checkpoints;
+mod code;
+mod commit;
+mod connection;
+mod database;
+mod dead_letters;
+mod error;
+mod events;
+mod keys;
+mod leases;
+mod ledgers;
+mod lock;
+mod options;
+mod readers;
+mod receipts;
+mod row;
+mod schema;
+mod search;
+mod step;
+mod store;
+mod text;
+mod work;
+mod writer;
+
+pub use error::OpenError;
+pub use options::Options;
+pub use store::{DATABASE_FILE, SEARCH_FILE, SqliteStore, Stats};

@@ -1,0 +1,62 @@
+//! The reference of benchmarks: the same rows into the same schema, by a loop that does nothing else.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use audit_integrity::row::EventRow;
+use audit_store::StoreError;
+use rusqlite::Connection;
+
+use crate::connection;
+use crate::error::Failure;
+use crate::options::Options;
+use crate::row::{INSERT, columns_of};
+use crate::schema;
+
+/// Rows a transaction of the reference loop inserts.
+pub const TRANSACTION_ROWS: usize = 1_000;
+
+/// What the reference loop reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BareInsert {
+    /// Rows inserted.
+    pub rows: usize,
+    /// From the first BEGIN to the last COMMIT, checkpoints of the log included.
+    pub elapsed: Duration,
+}
+
+/// Inserts rows into the event table of a new database file, in transactions of [`TRANSACTION_ROWS`], each fsync'd.
+///
+/// Same schema, same indexes, same settings as the store, but for the log: SQLite copies it by itself, as in any program
+/// that sets nothing. No ledger, no receipts, no threads.
+///
+/// # Errors
+/// Why the rows cannot be inserted; the file must not exist.
+pub fn bare_insert(path: &Path, rows: &[EventRow]) -> Result<BareInsert, StoreError> {
+    let away = |error| StoreError::Unavailable {
+        what: "open the reference database",
+        source: Box::new(error),
+    };
+    let mut connection = connection::writing(path, &Options::default()).map_err(away)?;
+    insert(&mut connection, rows).map_err(|failure| failure.into_store("insert reference rows"))
+}
+
+fn insert(connection: &mut Connection, rows: &[EventRow]) -> Result<BareInsert, Failure> {
+    connection.pragma_update(None, "wal_autocheckpoint", 1_000)?;
+    connection.execute_batch(&schema::all_sql())?;
+    let began = Instant::now();
+    for batch in rows.chunks(TRANSACTION_ROWS) {
+        let transaction = connection.transaction()?;
+        {
+            let mut statement = transaction.prepare_cached(INSERT)?;
+            for row in batch {
+                columns_of(row)?.insert(&mut statement)?;
+            }
+        }
+        transaction.commit()?;
+    }
+    Ok(BareInsert {
+        rows: rows.len(),
+        elapsed: began.elapsed(),
+    })
+}

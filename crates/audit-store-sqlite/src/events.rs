@@ -1,0 +1,226 @@
+//! `EventRead`: events by identity, id and address.
+
+use async_trait::async_trait;
+use audit_event::{EventId, Identity, OrganizationId, Timestamp};
+use audit_integrity::ledger::{LeafIndex, LedgerId};
+use audit_integrity::row::EventRow;
+use audit_store::query::OrganizationScope;
+use audit_store::{EventRead, Found, StoreError, StoredEvent};
+use rusqlite::{Connection, params};
+
+use crate::code::{bound, position};
+use crate::database::Database;
+use crate::error::{Failure, refused};
+use crate::row::{FOUND, ROW, STORED, read_found, read_row, read_stored};
+use crate::step::Step;
+
+/// Identities a call may name (`EventRead::find`).
+const IDENTITIES_MAX: usize = 10_000;
+
+#[async_trait]
+impl EventRead for Database {
+    async fn find(&self, identities: &[Identity]) -> Result<Vec<Found>, StoreError> {
+        if identities.len() > IDENTITIES_MAX {
+            return Err(refused(format!("more than {IDENTITIES_MAX} identities")));
+        }
+        let identities = identities.to_vec();
+        self.read("find identities", move |connection| {
+            find(connection, &identities)
+        })
+        .await
+    }
+
+    async fn by_id(
+        &self,
+        id: EventId,
+        timestamp: Option<Timestamp>,
+        scope: &OrganizationScope,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let scope = scope.clone();
+        self.read("read an event", move |connection| {
+            by_id(connection, id, timestamp, &scope)
+        })
+        .await
+    }
+
+    async fn row(
+        &self,
+        ledger: LedgerId,
+        index: LeafIndex,
+    ) -> Result<Option<EventRow>, StoreError> {
+        let at = position(ledger, index.0)?;
+        self.read("read an event row", move |connection| {
+            let sql = format!("SELECT {ROW} FROM audit_event WHERE position = ?1");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([at])?;
+            match rows.next()? {
+                Some(row) => Ok(Some(read_row(row)?)),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
+    async fn rows(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
+        self.read("read event rows", move |connection| {
+            rows_between(connection, start, end, max)
+        })
+        .await
+    }
+
+    async fn reused_ids(&self, max: u32) -> Result<Vec<Found>, StoreError> {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        self.read("look for reused ids", move |connection| {
+            reused_ids(connection, max)
+        })
+        .await
+    }
+}
+
+fn find(connection: &Connection, identities: &[Identity]) -> Result<Vec<Found>, Failure> {
+    let sql = format!(
+        "SELECT {FOUND} FROM audit_event WHERE id = ?1 AND organization_id = ?2 AND timestamp = ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = Vec::new();
+    for identity in identities {
+        let key = params![
+            identity.id.as_bytes(),
+            identity.organization_id.as_str(),
+            identity.timestamp.micros()
+        ];
+        if let Some(row) = statement.query(key)?.next()? {
+            found.push(read_found(row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn by_id(
+    connection: &Connection,
+    id: EventId,
+    timestamp: Option<Timestamp>,
+    scope: &OrganizationScope,
+) -> Result<Vec<StoredEvent>, Failure> {
+    let sql = format!(
+        "SELECT {STORED} FROM audit_event WHERE id = ?1 ORDER BY organization_id, timestamp"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let event = read_stored(row)?;
+        if may_see(scope, &event.organization_id)
+            && timestamp.is_none_or(|at| at == event.timestamp)
+        {
+            found.push(event);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a scope includes an organisation.
+pub(crate) fn may_see(scope: &OrganizationScope, organization: &OrganizationId) -> bool {
+    match scope {
+        OrganizationScope::All => true,
+        OrganizationScope::Only(named) => named.contains(organization),
+    }
+}
+
+fn rows_between(
+    connection: &mut Connection,
+    start: i64,
+    end: i64,
+    max: u32,
+) -> Result<Vec<EventRow>, Failure> {
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    let sql = format!(
+        "SELECT {ROW} FROM audit_event WHERE position >= ?1 AND position < ?2 ORDER BY position"
+    );
+    let mut found = Vec::new();
+    let mut next = Some(start);
+    while let Some(from) = next.take() {
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([from, end])?;
+        let mut step = Step::begin();
+        while found.len() < max
+            && let Some(row) = rows.next()?
+        {
+            if step.is_over() {
+                next = Some(row.get(0)?);
+                break;
+            }
+            found.push(read_row(row)?);
+            step.count(1);
+        }
+    }
+    Ok(found)
+}
+
+/// Walks the identity index in its order; equal neighbours in (id, organisation) are one reused id.
+fn reused_ids(connection: &mut Connection, max: usize) -> Result<Vec<Found>, Failure> {
+    let sql = "SELECT id, organization_id, timestamp FROM audit_event INDEXED BY event_identity
+         WHERE (id, organization_id, timestamp) > (?1, ?2, ?3) ORDER BY id, organization_id, timestamp";
+    let mut walk = Walk::default();
+    let mut last: Option<(Vec<u8>, String, i64)> = Some((Vec::new(), String::new(), i64::MIN));
+    while let Some((id, organization, timestamp)) = last.take() {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![id, organization, timestamp])?;
+        let mut step = Step::begin();
+        while let Some(row) = rows.next()? {
+            let key = (row.get(0)?, row.get(1)?, row.get(2)?);
+            walk.see(&key, max);
+            step.count(1);
+            if step.is_over() {
+                last = Some(key);
+                break;
+            }
+        }
+        if walk.reused.len() >= max {
+            break;
+        }
+    }
+    addresses(connection, &walk.reused)
+}
+
+/// Which ids the walk over the index has met twice.
+#[derive(Debug, Default)]
+struct Walk {
+    previous: Option<(Vec<u8>, String)>,
+    reused: Vec<(Vec<u8>, String)>,
+}
+
+impl Walk {
+    fn see(&mut self, key: &(Vec<u8>, String, i64), max: usize) {
+        let pair = (key.0.clone(), key.1.clone());
+        if self.previous.as_ref() == Some(&pair) {
+            if self.reused.last() != Some(&pair) && self.reused.len() < max {
+                self.reused.push(pair);
+            }
+            return;
+        }
+        self.previous = Some(pair);
+    }
+}
+
+fn addresses(connection: &Connection, pairs: &[(Vec<u8>, String)]) -> Result<Vec<Found>, Failure> {
+    let sql = format!(
+        "SELECT {FOUND} FROM audit_event WHERE id = ?1 AND organization_id = ?2 ORDER BY timestamp"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = Vec::new();
+    for (id, organization) in pairs {
+        let mut rows = statement.query(params![id, organization])?;
+        while let Some(row) = rows.next()? {
+            found.push(read_found(row)?);
+        }
+    }
+    Ok(found)
+}
