@@ -237,7 +237,8 @@ impl Restored {
         Self { object, whole }
     }
 
-    /// Sets a text at a path of one or two names.
+    /// Sets a text at a path of one or two names, unless the producer's own value of another type stands there: then
+    /// the text was stamped by accept.
     pub(crate) fn text(&mut self, path: &[&str], member: TextMember, text: Option<&str>) {
         let Some(text) = text else { return };
         let value = self
@@ -245,7 +246,7 @@ impl Restored {
             .get(member.name)
             .cloned()
             .unwrap_or_else(|| Value::from(text));
-        self.set(path, value);
+        self.derived(path, value);
     }
 
     pub(crate) fn id(&mut self, path: &[&str], id: Option<&StatedId>) {

@@ -5,6 +5,8 @@
 //!
 //! The bytes are specified in `docs/event-format.md`.
 
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 pub mod canonical;
 pub mod event;
 mod foreign;

@@ -10,6 +10,7 @@
 
 mod cloudtrail;
 mod forms;
+mod laws;
 mod native;
 mod preimages;
 mod support;
