@@ -1,0 +1,366 @@
+//! The thread that writes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use audit_queue::{QueueError, error::Source};
+use audit_runtime::Clock;
+use rusqlite::{Connection, ErrorCode, ffi};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+
+use crate::group::{self, Failed, Incoming, Outcome, Rules, SettledIds, Written};
+use crate::options::Options;
+use crate::state::{State, Unwritten};
+
+/// After this long without a command the file is put in order.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// The log is moved into the file when about this much was written to it.
+const LOG_BYTES_MAX: u64 = 8 << 20;
+
+/// Pages given back to the file system in one idle step, and how many may stay free.
+const FREE_PAGES: i64 = 256;
+
+/// Shared by the writer and the ports.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Something became deliverable, or the queue was closed.
+    pub(crate) wake: Notify,
+    /// A poke is on its way already.
+    pub(crate) poked: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) const fn new(state: State) -> Self {
+        Self {
+            state: Mutex::new(state),
+            wake: Notify::const_new(),
+            poked: AtomicBool::new(false),
+        }
+    }
+
+    /// Held for memory work only, which leaves the state whole even when it panics half-way.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the writer is asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Put this in.
+    Enqueue(
+        Box<Incoming>,
+        oneshot::Sender<Result<(), QueueError>>,
+        OwnedSemaphorePermit,
+    ),
+    /// Say when what consumers did is written.
+    Settle(oneshot::Sender<()>, OwnedSemaphorePermit),
+    /// Consumers did something that nobody waits for.
+    Poke(OwnedSemaphorePermit),
+    /// Write what is there and end.
+    Close,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) settled: SettledIds,
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Written since the log was last moved, roughly.
+    pub(crate) logged: u64,
+    /// Whether there is work for an idle moment.
+    pub(crate) untidy: bool,
+    /// Whether the last group was refused; only changes are logged.
+    pub(crate) refusing: bool,
+}
+
+/// Commands that are written together.
+#[derive(Debug, Default)]
+struct Group {
+    enqueues: Vec<(Box<Incoming>, oneshot::Sender<Result<(), QueueError>>)>,
+    settles: Vec<oneshot::Sender<()>>,
+    /// Room of the commands, free again when they are answered.
+    room: Vec<OwnedSemaphorePermit>,
+    close: bool,
+}
+
+impl Group {
+    fn add(&mut self, command: Command) {
+        match command {
+            Command::Enqueue(incoming, answer, room) => {
+                self.enqueues.push((incoming, answer));
+                self.room.push(room);
+            }
+            Command::Settle(answer, room) => {
+                self.settles.push(answer);
+                self.room.push(room);
+            }
+            Command::Poke(room) => self.room.push(room),
+            Command::Close => self.close = true,
+        }
+    }
+}
+
+impl Writer {
+    pub(crate) fn run(mut self) {
+        loop {
+            let first = if self.untidy {
+                self.commands.recv_timeout(IDLE)
+            } else {
+                self.commands.recv().map_err(Into::into)
+            };
+            match first {
+                Ok(command) => {
+                    let group = self.gather(command);
+                    let close = group.close;
+                    self.write(group);
+                    self.shorten_log();
+                    if close {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.tidy(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.end();
+    }
+
+    /// Takes all that waits; how much that can be is bounded by the room that commands hold.
+    fn gather(&self, first: Command) -> Group {
+        let mut group = Group::default();
+        group.add(first);
+        while !group.close
+            && let Ok(command) = self.commands.try_recv()
+        {
+            group.add(command);
+        }
+        group
+    }
+
+    fn write(&mut self, group: Group) {
+        self.shared.poked.store(false, Ordering::SeqCst);
+        let Group {
+            enqueues,
+            settles,
+            room,
+            ..
+        } = group;
+        let unwritten = self.shared.state().take_unwritten();
+        self.settled.note(&unwritten.settled);
+        let incoming: Vec<&Incoming> = enqueues.iter().map(|(incoming, _)| &**incoming).collect();
+        match self.transact(&incoming, &unwritten) {
+            Ok(written) => {
+                self.settled.written(&unwritten.settled);
+                self.refusing = false;
+                self.publish(written, enqueues);
+            }
+            Err(failed) => {
+                self.refuse(failed, enqueues);
+                self.write_what_consumers_did(unwritten);
+            }
+        }
+        // Whoever settled need not know whether it could be written: it will be, and until then receipts cover it.
+        // A caller that went away needs no answer.
+        settles.into_iter().for_each(|answer| {
+            answer.send(()).ok();
+        });
+        drop(room);
+    }
+
+    /// Without the enqueues, which found no room, after the log was given a chance to start over in the space it has.
+    fn write_what_consumers_did(&mut self, unwritten: Unwritten) {
+        self.move_log(MoveLog::Passive);
+        match self.transact(&[], &unwritten) {
+            Ok(written) => {
+                self.settled.written(&unwritten.settled);
+                self.publish(written, Vec::new());
+            }
+            Err(_) => self.shared.state().put_back_unwritten(unwritten),
+        }
+    }
+
+    fn transact(
+        &mut self,
+        incoming: &[&Incoming],
+        unwritten: &Unwritten,
+    ) -> Result<Written, Failed> {
+        self.untidy = true;
+        let synchronous = if incoming.is_empty() {
+            "NORMAL"
+        } else {
+            "FULL"
+        };
+        self.connection
+            .pragma_update(None, "synchronous", synchronous)
+            .map_err(|error| Failed {
+                error,
+                in_commit: false,
+            })?;
+        let totals = self.shared.state().totals;
+        let rules = Rules::new(&self.options, self.clock.now_micros());
+        let written = group::write(
+            &mut self.connection,
+            &totals,
+            incoming,
+            unwritten,
+            &self.settled,
+            &rules,
+        )?;
+        // A transaction touches a handful of pages besides the bytes it brings.
+        let bytes: usize = incoming.iter().map(|incoming| incoming.kept.len()).sum();
+        self.logged = self
+            .logged
+            .saturating_add(bytes as u64 + 16_384 + 256 * unwritten.settled.len() as u64);
+        Ok(written)
+    }
+
+    /// First the state, then the consumers, then the answers: who was answered sees it.
+    fn publish(
+        &self,
+        written: Written,
+        enqueues: Vec<(Box<Incoming>, oneshot::Sender<Result<(), QueueError>>)>,
+    ) {
+        let mut answers = Vec::with_capacity(enqueues.len());
+        {
+            let mut state = self.shared.state();
+            state.totals = written.totals;
+            for ((incoming, answer), outcome) in enqueues.into_iter().zip(written.outcomes) {
+                let result = match outcome {
+                    Outcome::Added(item) => {
+                        state.enqueued(item, incoming.frame);
+                        Ok(())
+                    }
+                    Outcome::Known => Ok(()),
+                    Outcome::Full(totals) => Err(QueueError::Full {
+                        waiting_events: totals.events,
+                        waiting_bytes: totals.bytes.saturating_sub(totals.bytes_internal),
+                    }),
+                };
+                answers.push((answer, result));
+            }
+        }
+        self.shared.wake.notify_waiters();
+        answers
+            .into_iter()
+            .for_each(|(answer, result)| drop(answer.send(result)));
+    }
+
+    fn refuse(
+        &mut self,
+        failed: Failed,
+        enqueues: Vec<(Box<Incoming>, oneshot::Sender<Result<(), QueueError>>)>,
+    ) {
+        if !self.refusing {
+            tracing::error!(error = %failed.error, "the queue's file cannot be written");
+        }
+        self.refusing = true;
+        let failed = Arc::new(failed);
+        enqueues
+            .into_iter()
+            .for_each(|(_, answer)| drop(answer.send(Err(error_of(&failed)))));
+    }
+
+    fn shorten_log(&mut self) {
+        if self.logged > 4 * LOG_BYTES_MAX {
+            // Readers kept it from starting over; they are short, so waiting for them is too.
+            self.move_log(MoveLog::Restart);
+        } else if self.logged > LOG_BYTES_MAX {
+            self.move_log(MoveLog::Passive);
+        }
+    }
+
+    /// Moves the log into the file. It fails when the disk is full; the log then stays, and is moved later.
+    fn move_log(&mut self, how: MoveLog) {
+        let moved: rusqlite::Result<(i64, i64)> = self
+            .connection
+            .query_row(how.sql(), [], |row| Ok((row.get(1)?, row.get(2)?)));
+        match moved {
+            Ok((in_log, moved)) if in_log == moved => self.logged = 0,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the queue's log cannot be moved into its file"),
+        }
+    }
+
+    /// An idle moment: what is not written is tried again, the log is moved, free pages are given back.
+    fn tidy(&mut self) {
+        let unwritten = self.shared.state().take_unwritten();
+        let wrote = unwritten.settled.is_empty() && unwritten.returned.is_empty();
+        if !wrote {
+            self.write_what_consumers_did(unwritten);
+        }
+        self.move_log(MoveLog::Passive);
+        let more_free = self.give_back_pages().unwrap_or(false);
+        self.untidy = !wrote || self.logged > 0 || more_free;
+    }
+
+    /// One step; whether more is to be done.
+    fn give_back_pages(&mut self) -> rusqlite::Result<bool> {
+        let free: i64 = self
+            .connection
+            .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if free <= FREE_PAGES {
+            return Ok(false);
+        }
+        self.connection
+            .pragma_update(None, "synchronous", "NORMAL")?;
+        self.connection
+            .execute_batch(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+        self.logged = self.logged.saturating_add(1);
+        Ok(free > 2 * FREE_PAGES)
+    }
+
+    /// The last transaction. When nothing is held nothing counts as delivered to a process that died.
+    fn end(&mut self) {
+        let mut unwritten = self.shared.state().take_unwritten();
+        self.settled.note(&unwritten.settled);
+        if unwritten.settled.is_empty() && self.shared.state().holds_nothing() {
+            unwritten.delivered_to = 0;
+        }
+        self.write_what_consumers_did(unwritten);
+        self.move_log(MoveLog::Truncate);
+    }
+}
+
+/// How hard the log is moved into the file.
+#[derive(Debug, Clone, Copy)]
+enum MoveLog {
+    /// As far as no reader is in the way.
+    Passive,
+    /// Waits for readers, so that the log starts over.
+    Restart,
+    /// That, and the log becomes empty.
+    Truncate,
+}
+
+impl MoveLog {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+            Self::Restart => "PRAGMA wal_checkpoint(RESTART)",
+            Self::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+        }
+    }
+}
+
+/// What a failed transaction means for one enqueue. Nothing of it is in the file, unless its fsync failed: then a crash may
+/// bring it back.
+fn error_of(failed: &Arc<Failed>) -> QueueError {
+    let source: Source = Box::new(Arc::clone(failed));
+    let code = failed.error.sqlite_error();
+    let fsync_failed = code.is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_FSYNC);
+    match code.map(|error| error.code) {
+        Some(ErrorCode::DiskFull) => QueueError::NoSpace(source),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => QueueError::Busy(source),
+        _ if failed.in_commit || fsync_failed => QueueError::Unknown(source),
+        _ => QueueError::Unavailable(source),
+    }
+}
