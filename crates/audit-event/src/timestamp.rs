@@ -62,6 +62,12 @@ impl Timestamp {
             .then_some(Self(micros))
     }
 
+    /// From a clock's microseconds; outside the years 0001 to 9999 the nearest time within them.
+    #[must_use]
+    pub fn clamped(micros: i64) -> Self {
+        Self(micros.clamp(MICROS_MIN, MICROS_MAX))
+    }
+
     /// Microseconds since the epoch.
     #[must_use]
     pub const fn micros(self) -> i64 {

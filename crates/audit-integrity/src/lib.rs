@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod claim;
 pub mod control;
 pub mod digest;
+pub mod documents;
 pub mod entry;
 pub mod head;
 mod json;
