@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p audit-integrity --bench seal`
 
+#![allow(clippy::expect_used, reason = "a bench without its input cannot go on")]
+
 use audit_event::{EventDraft, Timestamp};
 use audit_integrity::claim::claim_of;
 use audit_integrity::digest::sha256;

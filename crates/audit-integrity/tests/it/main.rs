@@ -1,6 +1,17 @@
 //! What holds for every ledger, and the committed bytes that other languages can check.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod ledger;
 mod producers;
 mod properties;
 mod robustness;
+mod vector_files;
+mod vector_inputs;
+mod vectors;
