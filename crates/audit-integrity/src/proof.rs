@@ -61,6 +61,9 @@ impl FromStr for Proof {
         let (head, note) = text
             .split_once("\n\n")
             .ok_or_else(|| malformed("it has no checkpoint"))?;
+        if signed_note::Note::from_bytes(note.as_bytes()).is_err() {
+            return Err(malformed("what follows the hashes is no signed note"));
+        }
         let mut lines = head.split('\n');
         if lines.next() != Some(PROOF_LABEL) {
             return Err(malformed(
@@ -437,6 +440,7 @@ mod tests {
             ("index 1", "extra eA==\nextra eA==\nindex 1"),
             ("index 1", "index 18446744073709551616"),
             ("index 1\n", "index 1\r\n"),
+            ("\n— ", "\n- "),
             (&hash, &hash[..40]),
             (&hash, hash.trim_end_matches('=')),
             ("\n\n", "\n"),
