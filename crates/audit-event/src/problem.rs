@@ -109,6 +109,8 @@ pub enum Code {
     Forbidden,
     /// A processor refused the event.
     Refused,
+    /// Not taken for now; nothing is wrong with it.
+    Unavailable,
 }
 
 impl Code {
@@ -133,6 +135,7 @@ impl Code {
             Self::InFuture => "in_future",
             Self::Forbidden => "forbidden",
             Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
         }
     }
 }

@@ -24,7 +24,9 @@ impl Checkpointed {
     /// Publishes a checkpoint; an older one than is published changes nothing.
     pub fn publish(&self, ledger: LedgerId, checkpoint: SignedCheckpoint) {
         self.newest.send_if_modified(|newest| {
-            let newer = newest.get(&ledger).is_none_or(|old| old.checkpoint.size < checkpoint.checkpoint.size);
+            let newer = newest
+                .get(&ledger)
+                .is_none_or(|old| old.checkpoint.size < checkpoint.checkpoint.size);
             if newer {
                 newest.insert(ledger, checkpoint);
             }
@@ -42,7 +44,11 @@ impl Checkpointed {
     pub async fn covering(&self, ledger: LedgerId, leaf: LeafIndex) -> SignedCheckpoint {
         let mut changes = self.newest.subscribe();
         loop {
-            let found = changes.borrow_and_update().get(&ledger).filter(|c| c.checkpoint.size > leaf.0).cloned();
+            let found = changes
+                .borrow_and_update()
+                .get(&ledger)
+                .filter(|c| c.checkpoint.size > leaf.0)
+                .cloned();
             if let Some(found) = found {
                 return found;
             }
@@ -66,7 +72,14 @@ mod tests {
 
     fn of(size: u64) -> SignedCheckpoint {
         let origin = Origin::new("audit.invalid/x", LEDGER);
-        SignedCheckpoint { checkpoint: Checkpoint { origin, size, root: Digest([0; 32]) }, note: format!("{size}") }
+        SignedCheckpoint {
+            checkpoint: Checkpoint {
+                origin,
+                size,
+                root: Digest([0; 32]),
+            },
+            note: format!("{size}"),
+        }
     }
 
     #[test]
@@ -75,7 +88,11 @@ mod tests {
         let mut waiting = std::pin::pin!(hub.covering(LEDGER, LeafIndex(5)));
         for (size, covered) in [(5, false), (3, false), (6, true)] {
             hub.publish(LEDGER, of(size));
-            assert_eq!(waiting.as_mut().now_or_never().is_some(), covered, "size {size}");
+            assert_eq!(
+                waiting.as_mut().now_or_never().is_some(),
+                covered,
+                "size {size}"
+            );
         }
         hub.publish(LEDGER, of(4));
         assert_eq!(hub.newest(LEDGER), Some(of(6)), "never backwards");

@@ -16,7 +16,9 @@ use audit_integrity::keys::{KeyError, KeySource};
 use audit_integrity::ledger::{LeafIndex, LedgerId, Origin};
 use audit_integrity::tile::{TileBuilder, bytes_of};
 use audit_runtime::{Clock, Fault, Faulty, Random, ShutdownSignal};
-use audit_store::{Chunk, Commit, CommitError, Lease, LedgerRead, LedgerWriter, Leases, Store, StoreError};
+use audit_store::{
+    Chunk, Commit, CommitError, Lease, Leases, LedgerRead, LedgerWriter, Store, StoreError,
+};
 
 use crate::frontier::{frontier, malformed};
 
@@ -42,7 +44,12 @@ pub struct DirectoryPorts {
 impl DirectoryPorts {
     /// The ports of a store, with keys, clock and random source.
     #[must_use]
-    pub fn new(store: &Store, keys: Arc<dyn KeySource>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+    pub fn new(
+        store: &Store,
+        keys: Arc<dyn KeySource>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
         Self {
             ledgers: Arc::clone(&store.ledgers),
             writer: Arc::clone(&store.writer),
@@ -74,7 +81,9 @@ pub enum DirectoryError {
     #[error("the head of the directory ledger is not authentic")]
     NotAuthentic,
     /// The key of a ledger is not the one that its control entries name.
-    #[error("the signing key of {origin} is not the one that the directory names; restore the key directory")]
+    #[error(
+        "the signing key of {origin} is not the one that the directory names; restore the key directory"
+    )]
     OtherKey {
         /// Whose key.
         origin: String,
@@ -113,11 +122,20 @@ impl Directory {
     ///
     /// # Errors
     /// [`DirectoryError::OtherKey`] when a key was replaced; outages otherwise.
-    pub async fn open(ports: DirectoryPorts, deployment_id: &str, owner: &str, ledgers: &[LedgerId]) -> Result<Self, DirectoryError> {
+    pub async fn open(
+        ports: DirectoryPorts,
+        deployment_id: &str,
+        owner: &str,
+        ledgers: &[LedgerId],
+    ) -> Result<Self, DirectoryError> {
         for ledger in ledgers.iter().copied().chain([LedgerId::Directory]) {
             open_ledger(&ports, deployment_id, ledger).await?;
         }
-        let lease = ports.leases.acquire(LedgerId::Directory, owner).await?.ok_or(DirectoryError::Held)?;
+        let lease = ports
+            .leases
+            .acquire(LedgerId::Directory, owner)
+            .await?
+            .ok_or(DirectoryError::Held)?;
         let mut directory = Self {
             ports,
             deployment_id: deployment_id.to_owned(),
@@ -151,7 +169,10 @@ impl Directory {
             }
         }
         if let Err(error) = self.ports.leases.release(&self.lease).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "the lease of the directory runs out by itself");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the lease of the directory runs out by itself"
+            );
         }
     }
 
@@ -165,12 +186,20 @@ impl Directory {
             .iter()
             .filter(|info| info.ledger != LedgerId::Directory)
             .map(|info| {
-                let tree = audit_integrity::tree::Tree { size: info.head.size, root: info.head.range.root() };
-                LedgerStanding { ledger: info.ledger, state: info.head.state, tree }
+                let tree = audit_integrity::tree::Tree {
+                    size: info.head.size,
+                    root: info.head.range.root(),
+                };
+                LedgerStanding {
+                    ledger: info.ledger,
+                    state: info.head.state,
+                    tree,
+                }
             })
             .collect();
         if standings != self.snapshot {
-            self.append(&[ControlDocument::Snapshot(standings.clone())]).await?;
+            self.append(&[ControlDocument::Snapshot(standings.clone())])
+                .await?;
             self.snapshot = standings;
         }
         Ok(self.builder.size())
@@ -185,7 +214,11 @@ impl Directory {
             return Ok(());
         }
         let first = self.builder.size();
-        let controls: Vec<_> = documents.iter().zip(first..).map(|(document, index)| self.seal(document, index)).collect();
+        let controls: Vec<_> = documents
+            .iter()
+            .zip(first..)
+            .map(|(document, index)| self.seal(document, index))
+            .collect();
         let committed = self.commit(first, &controls).await;
         if committed.is_err() {
             self.reload().await?;
@@ -198,11 +231,20 @@ impl Directory {
         self.ports.random.fill(&mut salt);
         self.ports.random.fill(&mut random);
         let sealed_at = Timestamp::clamped(self.ports.clock.now_micros());
-        let place = ControlPlace { id: EventId::v7(sealed_at, random), index: LeafIndex(index), sealed_at, salt: Salt(salt) };
+        let place = ControlPlace {
+            id: EventId::v7(sealed_at, random),
+            index: LeafIndex(index),
+            sealed_at,
+            salt: Salt(salt),
+        };
         seal_control(document.kind(), &document.to_value(), &place)
     }
 
-    async fn commit(&mut self, first: u64, controls: &[SealedControl]) -> Result<(), DirectoryError> {
+    async fn commit(
+        &mut self,
+        first: u64,
+        controls: &[SealedControl],
+    ) -> Result<(), DirectoryError> {
         let mut builder = self.builder.clone();
         let mut tiles = Vec::new();
         for control in controls {
@@ -211,11 +253,23 @@ impl Directory {
         let bundle = Bundle::of(controls.iter().map(|control| control.entry.as_slice()))
             .map_err(|error| malformed(format!("control entry: {error}")))?;
         let leaves: Vec<_> = controls.iter().map(|control| control.leaf_hash).collect();
-        let count = u32::try_from(controls.len()).map_err(|_count| malformed("too many control entries".to_owned()))?;
-        let chunk = Chunk { first_leaf: LeafIndex(first), count, entries: bundle.compress(), leaf_hashes: bytes_of(&leaves) };
+        let count = u32::try_from(controls.len())
+            .map_err(|_count| malformed("too many control entries".to_owned()))?;
+        let chunk = Chunk {
+            first_leaf: LeafIndex(first),
+            count,
+            entries: bundle.compress(),
+            leaf_hashes: bytes_of(&leaves),
+        };
         let key = self.ports.keys.lane_key().await?;
         let origin = Origin::new(&self.deployment_id, LedgerId::Directory);
-        let head = Head::seal(&key, &origin, self.lease.epoch, LedgerState::Open, builder.range());
+        let head = Head::seal(
+            &key,
+            &origin,
+            self.lease.epoch,
+            LedgerState::Open,
+            builder.range(),
+        );
         let commit = Commit {
             lease: &self.lease,
             expected_size: first,
@@ -235,7 +289,9 @@ impl Directory {
     /// Reads the tree again from the committed head, whose MAC must be right.
     async fn reload(&mut self) -> Result<(), DirectoryError> {
         let info = self.ports.ledgers.ledger(LedgerId::Directory).await?;
-        let head = info.ok_or_else(|| malformed("the directory ledger is absent".to_owned()))?.head;
+        let head = info
+            .ok_or_else(|| malformed("the directory ledger is absent".to_owned()))?
+            .head;
         let origin = Origin::new(&self.deployment_id, LedgerId::Directory);
         if !head.is_authentic(&self.ports.keys.lane_key().await?, &origin) {
             return Err(DirectoryError::NotAuthentic);
@@ -252,12 +308,22 @@ impl Directory {
     async fn read_documents(&mut self) -> Result<(), DirectoryError> {
         let mut next = LeafIndex(0);
         while next.0 < self.builder.size() {
-            let chunks = self.ports.ledgers.chunks(LedgerId::Directory, next, PAGE).await?;
+            let chunks = self
+                .ports
+                .ledgers
+                .chunks(LedgerId::Directory, next, PAGE)
+                .await?;
             for chunk in chunks {
-                let rows = self.ports.ledgers.controls(chunk.first_leaf, chunk.count).await?;
-                let bundle = Bundle::decompress(&chunk.entries, chunk.count).map_err(|error| malformed(error.to_string()))?;
+                let rows = self
+                    .ports
+                    .ledgers
+                    .controls(chunk.first_leaf, chunk.count)
+                    .await?;
+                let bundle = Bundle::decompress(&chunk.entries, chunk.count)
+                    .map_err(|error| malformed(error.to_string()))?;
                 for (row, entry) in rows.iter().zip(bundle.iter()) {
-                    let header = EntryHeader::from_entry(entry).map_err(|error| malformed(error.to_string()))?;
+                    let header = EntryHeader::from_entry(entry)
+                        .map_err(|error| malformed(error.to_string()))?;
                     if let EntryKind::Control(kind) = header.kind
                         && let Some(document) = ControlDocument::read(kind, &row.document)
                     {
@@ -275,7 +341,10 @@ impl Directory {
             ControlDocument::LedgerOpened { ledger, .. } => {
                 self.opened.entry(ledger).or_default();
             }
-            ControlDocument::Key { origin, verifier_key } => {
+            ControlDocument::Key {
+                origin,
+                verifier_key,
+            } => {
                 if let Some(ledger) = origin.ledger() {
                     self.opened.insert(ledger, Some(verifier_key));
                 }
@@ -286,19 +355,35 @@ impl Directory {
     }
 
     /// Entries that `ledgers` and the directory itself should have and do not.
-    async fn missing(&mut self, ledgers: &[LedgerId]) -> Result<Vec<ControlDocument>, DirectoryError> {
+    async fn missing(
+        &mut self,
+        ledgers: &[LedgerId],
+    ) -> Result<Vec<ControlDocument>, DirectoryError> {
         let mut missing = Vec::new();
-        for ledger in [LedgerId::Directory].into_iter().chain(ledgers.iter().copied()) {
+        for ledger in [LedgerId::Directory]
+            .into_iter()
+            .chain(ledgers.iter().copied())
+        {
             let origin = Origin::new(&self.deployment_id, ledger);
             let verifier_key = self.ports.keys.verifier_key(&origin).await?;
             match self.opened.get(&ledger) {
                 Some(Some(known)) if *known == verifier_key => continue,
-                Some(Some(_)) => return Err(DirectoryError::OtherKey { origin: origin.as_str().to_owned() }),
+                Some(Some(_)) => {
+                    return Err(DirectoryError::OtherKey {
+                        origin: origin.as_str().to_owned(),
+                    });
+                }
                 Some(None) => {}
-                None => missing.push(ControlDocument::LedgerOpened { ledger, origin: origin.clone() }),
+                None => missing.push(ControlDocument::LedgerOpened {
+                    ledger,
+                    origin: origin.clone(),
+                }),
             }
             self.opened.insert(ledger, Some(verifier_key.clone()));
-            missing.push(ControlDocument::Key { origin, verifier_key });
+            missing.push(ControlDocument::Key {
+                origin,
+                verifier_key,
+            });
         }
         Ok(missing)
     }
@@ -309,13 +394,22 @@ impl Directory {
             return Ok(());
         }
         let owner = self.lease.owner.clone();
-        self.lease = self.ports.leases.acquire(LedgerId::Directory, &owner).await?.ok_or(DirectoryError::Held)?;
+        self.lease = self
+            .ports
+            .leases
+            .acquire(LedgerId::Directory, &owner)
+            .await?
+            .ok_or(DirectoryError::Held)?;
         self.reload().await
     }
 }
 
 /// An empty ledger with an authentic head, when there is none.
-async fn open_ledger(ports: &DirectoryPorts, deployment_id: &str, ledger: LedgerId) -> Result<(), DirectoryError> {
+async fn open_ledger(
+    ports: &DirectoryPorts,
+    deployment_id: &str,
+    ledger: LedgerId,
+) -> Result<(), DirectoryError> {
     let origin = Origin::new(deployment_id, ledger);
     let key = ports.keys.lane_key().await?;
     let head = Head::seal(&key, &origin, 0, LedgerState::Open, CompactRange::default());

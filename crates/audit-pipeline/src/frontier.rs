@@ -7,7 +7,11 @@ use audit_store::{LedgerRead, StoreError};
 /// The unfilled tiles of the tree of the first `size` leaves: leaf hashes from chunks, upper levels from full tiles.
 ///
 /// Reads at most 255 tiles a level. Believes nothing: the caller compares the root with one that is signed or MACed.
-pub(crate) async fn frontier(store: &dyn LedgerRead, ledger: LedgerId, size: u64) -> Result<TileBuilder, StoreError> {
+pub(crate) async fn frontier(
+    store: &dyn LedgerRead,
+    ledger: LedgerId,
+    size: u64,
+) -> Result<TileBuilder, StoreError> {
     let mut levels = vec![leaves(store, ledger, size).await?];
     let mut level = 0_u8;
     let mut on_level = size / TILE_WIDTH;
@@ -16,17 +20,24 @@ pub(crate) async fn frontier(store: &dyn LedgerRead, ledger: LedgerId, size: u64
         let mut roots = Vec::new();
         for index in first..on_level {
             let tile = store.tile(ledger, TileId { level, index }).await?;
-            let tile = tile.ok_or_else(|| malformed(format!("tile {level}/{index} of ledger {ledger} is absent")))?;
+            let tile = tile.ok_or_else(|| {
+                malformed(format!("tile {level}/{index} of ledger {ledger} is absent"))
+            })?;
             roots.push(tile.root());
         }
         levels.push(roots);
         (level, on_level) = (level + 1, on_level / TILE_WIDTH);
     }
-    TileBuilder::from_partials(size, levels).map_err(|_shape| malformed(format!("tiles of ledger {ledger} at size {size}")))
+    TileBuilder::from_partials(size, levels)
+        .map_err(|_shape| malformed(format!("tiles of ledger {ledger} at size {size}")))
 }
 
 /// The leaf hashes after the last full tile.
-async fn leaves(store: &dyn LedgerRead, ledger: LedgerId, size: u64) -> Result<Vec<Digest>, StoreError> {
+async fn leaves(
+    store: &dyn LedgerRead,
+    ledger: LedgerId,
+    size: u64,
+) -> Result<Vec<Digest>, StoreError> {
     let mut next = size - size % TILE_WIDTH;
     let mut leaves = Vec::new();
     while next < size {
@@ -43,7 +54,9 @@ async fn leaves(store: &dyn LedgerRead, ledger: LedgerId, size: u64) -> Result<V
             next += (leaves.len() - found) as u64;
         }
         if next == before {
-            return Err(malformed(format!("no chunk of ledger {ledger} holds leaf {next}")));
+            return Err(malformed(format!(
+                "no chunk of ledger {ledger} holds leaf {next}"
+            )));
         }
     }
     Ok(leaves)

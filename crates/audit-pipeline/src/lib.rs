@@ -1,13 +1,31 @@
-//! The flows of Audit Worker over ports only: accept, lanes, signer, directory, verification runs, followers.
+//! The flows of an event, over ports only: *accept* (read, judge, stamp, enqueue), *settle* (receive, process, seal,
+//! commit, let go), and what follows a commit: signer, directory, verification runs, followers.
 //!
-//! What it is not: it knows no product behind a port, no configuration text and no HTTP. Order, retries and crash points are
-//! what it is about, so that a simulation can run it whole.
+//! What it is not: it knows no database, no broker and no protocol; products stand behind `audit-store`'s and
+//! `audit-queue`'s ports. It reads no configuration text and asks only the clock and the random source it is handed.
+//!
+//! Order, retries and crash points are here and nowhere else. The crash points `C1`, `C2`, ... in the code are explained
+//! in `docs/crash-points.md`.
 
+pub mod accept;
 pub mod checkpointed;
+pub mod dead_letters;
 pub mod directory;
 mod frontier;
+pub mod hubs;
+pub mod lane;
+pub mod metric;
+pub mod processor;
 pub mod signer;
+pub mod status;
 
+pub use accept::{
+    AcceptError, AcceptParts, AcceptRequest, AcceptSettings, Accepted, Acceptor, Ack, Caller, Item,
+    ItemResult, ItemStatus,
+};
 pub use checkpointed::Checkpointed;
 pub use directory::{Directory, DirectoryError, DirectoryPorts};
+pub use hubs::{Address, EventOutcome, FrameOutcome, Settlements};
+pub use lane::{Lane, LaneParts, LaneSettings, LaneSwitch};
+pub use processor::{Annotations, HealthCheck, Plugin, Processor, Refusal, Registry};
 pub use signer::{SignError, Signer, SignerPorts};

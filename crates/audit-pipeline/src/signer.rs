@@ -15,7 +15,9 @@ use audit_integrity::head::{CompactRange, Head, LedgerState};
 use audit_integrity::keys::{KeyError, KeySource, LaneKey};
 use audit_integrity::ledger::{LedgerId, Origin};
 use audit_runtime::{Fault, Faulty, ShutdownSignal};
-use audit_store::{Checkpoints, EventRead, LedgerInfo, LedgerRead, LedgerWriter, Leases, Store, StoreError};
+use audit_store::{
+    Checkpoints, EventRead, Leases, LedgerInfo, LedgerRead, LedgerWriter, Store, StoreError,
+};
 
 use crate::checkpointed::Checkpointed;
 use crate::frontier::frontier;
@@ -111,7 +113,13 @@ impl Signer {
     /// A signer that publishes to `hub`; `owner` is the name under which this process holds leases.
     #[must_use]
     pub fn new(ports: SignerPorts, hub: Checkpointed, owner: impl Into<String>) -> Self {
-        Self { ports, hub, owner: owner.into(), known: BTreeMap::new(), diverged: BTreeSet::new() }
+        Self {
+            ports,
+            hub,
+            owner: owner.into(),
+            known: BTreeMap::new(),
+            diverged: BTreeSet::new(),
+        }
     }
 
     /// Signs until shutdown begins, and once more after it, so that the last commits are covered.
@@ -133,7 +141,10 @@ impl Signer {
             Ok(ledgers) => ledgers,
             Err(error) => {
                 metrics::counter!("audit_worker_signer_failures_total").increment(1);
-                tracing::warn!(error = &error as &dyn std::error::Error, "the signer cannot read the heads");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the signer cannot read the heads"
+                );
                 return;
             }
         };
@@ -143,7 +154,9 @@ impl Signer {
                 metrics::counter!("audit_worker_signer_failures_total").increment(1);
                 match error {
                     SignError::Diverged { reason, .. } => self.diverge(&info, &reason).await,
-                    error => tracing::warn!(%ledger, error = &error as &dyn std::error::Error, "ledger not signed"),
+                    error => {
+                        tracing::warn!(%ledger, error = &error as &dyn std::error::Error, "ledger not signed")
+                    }
                 }
             }
         }
@@ -167,7 +180,8 @@ impl Signer {
         if self.diverged.contains(&ledger) {
             return Err(diverged(ledger, "it failed a check before"));
         }
-        let origin = Origin::from_text(&info.origin).filter(|origin| origin.ledger() == Some(ledger));
+        let origin =
+            Origin::from_text(&info.origin).filter(|origin| origin.ledger() == Some(ledger));
         let origin = origin.ok_or_else(|| diverged(ledger, "its origin is malformed"))?;
         let mut known = match self.known.remove(&ledger) {
             Some(known) => known,
@@ -178,26 +192,64 @@ impl Signer {
         signed
     }
 
-    async fn advance(&self, info: &LedgerInfo, origin: &Origin, known: &mut Known) -> Result<(), SignError> {
+    async fn advance(
+        &self,
+        info: &LedgerInfo,
+        origin: &Origin,
+        known: &mut Known,
+    ) -> Result<(), SignError> {
         self.publish(info.ledger, known).await?;
         let head = &info.head;
         if head.size == known.range.size() {
-            return if head.range.root() == known.range.root() { Ok(()) } else { Err(diverged(info.ledger, "the head has another root than was signed")) };
+            return if head.range.root() == known.range.root() {
+                Ok(())
+            } else {
+                Err(diverged(
+                    info.ledger,
+                    "the head has another root than was signed",
+                ))
+            };
         }
         let lane_key = self.ports.keys.lane_key().await?;
         check_head(info, origin, &lane_key, known.range.size())?;
         let anchored = self.anchored(info.ledger, &known.verifier_key).await?;
-        if let Some(anchored) = anchored.as_ref().filter(|anchored| anchored.checkpoint.size > head.size) {
-            return Err(diverged(info.ledger, &format!("the anchor knows {} leaves, the head {}", anchored.checkpoint.size, head.size)));
+        if let Some(anchored) = anchored
+            .as_ref()
+            .filter(|anchored| anchored.checkpoint.size > head.size)
+        {
+            return Err(diverged(
+                info.ledger,
+                &format!(
+                    "the anchor knows {} leaves, the head {}",
+                    anchored.checkpoint.size, head.size
+                ),
+            ));
         }
-        let range = self.walk(info, known.range.clone(), anchored.as_ref()).await?;
+        let range = self
+            .walk(info, known.range.clone(), anchored.as_ref())
+            .await?;
         if range.root() != head.range.root() {
-            return Err(diverged(info.ledger, "the stored rows do not give the root of the head"));
+            return Err(diverged(
+                info.ledger,
+                "the stored rows do not give the root of the head",
+            ));
         }
-        let checkpoint = Checkpoint { origin: origin.clone(), size: range.size(), root: range.root() };
-        let note = self.ports.keys.sign_checkpoint(origin, &checkpoint.to_body()).await?;
-        let signed = SignedCheckpoint::verify(&note, &known.verifier_key).ok().filter(|signed| signed.checkpoint == checkpoint);
-        let signed = signed.ok_or_else(|| KeyError::Malformed { place: origin.as_str().to_owned() })?;
+        let checkpoint = Checkpoint {
+            origin: origin.clone(),
+            size: range.size(),
+            root: range.root(),
+        };
+        let note = self
+            .ports
+            .keys
+            .sign_checkpoint(origin, &checkpoint.to_body())
+            .await?;
+        let signed = SignedCheckpoint::verify(&note, &known.verifier_key)
+            .ok()
+            .filter(|signed| signed.checkpoint == checkpoint);
+        let signed = signed.ok_or_else(|| KeyError::Malformed {
+            place: origin.as_str().to_owned(),
+        })?;
         // C10: signed in memory only. Signing again gives the same note.
         match self.ports.checkpoints.insert(info.ledger, &signed).await {
             Err(StoreError::Refused { reason }) => return Err(diverged(info.ledger, &reason)),
@@ -210,16 +262,22 @@ impl Signer {
 
     /// Puts what was signed into the anchor, then tells everybody.
     async fn publish(&self, ledger: LedgerId, known: &mut Known) -> Result<(), SignError> {
-        let Some(signed) = &known.unpublished else { return Ok(()) };
+        let Some(signed) = &known.unpublished else {
+            return Ok(());
+        };
         match self.ports.anchor.append(ledger, signed).await {
             Err(AnchorError::Conflict { kept, offered }) => {
-                return Err(diverged(ledger, &format!("the anchor holds another history: {kept} leaves, offered {offered}")));
+                return Err(diverged(
+                    ledger,
+                    &format!("the anchor holds another history: {kept} leaves, offered {offered}"),
+                ));
             }
             appended => appended?,
         }
         // C12: anchored, not published. A restart appends the same note again, which changes nothing, and publishes it.
         self.hub.publish(ledger, signed.clone());
-        metrics::gauge!("audit_worker_checkpoint_size", "ledger" => ledger.to_string()).set(signed.checkpoint.size as f64);
+        metrics::gauge!("audit_worker_checkpoint_size", "ledger" => ledger.to_string())
+            .set(signed.checkpoint.size as f64);
         known.unpublished = None;
         Ok(())
     }
@@ -228,32 +286,60 @@ impl Signer {
     async fn load(&self, ledger: LedgerId, origin: &Origin) -> Result<Known, SignError> {
         let verifier_key = self.ports.keys.verifier_key(origin).await?;
         let Some(newest) = self.ports.checkpoints.newest(ledger).await? else {
-            return Ok(Known { range: CompactRange::default(), verifier_key, unpublished: None });
+            return Ok(Known {
+                range: CompactRange::default(),
+                verifier_key,
+                unpublished: None,
+            });
         };
-        let signed = SignedCheckpoint::verify(&newest.note, &verifier_key)
-            .map_err(|error| diverged(ledger, &format!("its newest checkpoint is not believed: {error}")))?;
-        let range = match frontier(self.ports.ledgers.as_ref(), ledger, signed.checkpoint.size).await {
-            Err(StoreError::Malformed { what }) => return Err(diverged(ledger, &what)),
-            builder => builder?.range(),
-        };
+        let signed = SignedCheckpoint::verify(&newest.note, &verifier_key).map_err(|error| {
+            diverged(
+                ledger,
+                &format!("its newest checkpoint is not believed: {error}"),
+            )
+        })?;
+        let range =
+            match frontier(self.ports.ledgers.as_ref(), ledger, signed.checkpoint.size).await {
+                Err(StoreError::Malformed { what }) => return Err(diverged(ledger, &what)),
+                builder => builder?.range(),
+            };
         if newest.size != signed.checkpoint.size || range.root() != signed.checkpoint.root {
-            return Err(diverged(ledger, "its tree is not what its newest checkpoint signed"));
+            return Err(diverged(
+                ledger,
+                "its tree is not what its newest checkpoint signed",
+            ));
         }
         // Published again after a restart, never signed again with other content.
-        Ok(Known { range, verifier_key, unpublished: Some(signed) })
+        Ok(Known {
+            range,
+            verifier_key,
+            unpublished: Some(signed),
+        })
     }
 
-    async fn anchored(&self, ledger: LedgerId, verifier_key: &str) -> Result<Option<SignedCheckpoint>, SignError> {
-        let Some(note) = self.ports.anchor.newest(ledger).await? else { return Ok(None) };
+    async fn anchored(
+        &self,
+        ledger: LedgerId,
+        verifier_key: &str,
+    ) -> Result<Option<SignedCheckpoint>, SignError> {
+        let Some(note) = self.ports.anchor.newest(ledger).await? else {
+            return Ok(None);
+        };
         let believed = SignedCheckpoint::verify(&note, verifier_key);
-        believed.map(Some).map_err(|error| diverged(ledger, &format!("the anchor's note is not believed: {error}")))
+        believed.map(Some).map_err(|error| {
+            diverged(
+                ledger,
+                &format!("the anchor's note is not believed: {error}"),
+            )
+        })
     }
 
     /// Marks the ledger, so that no lane writes to it and nobody signs it, and says so.
     async fn diverge(&mut self, info: &LedgerInfo, reason: &str) {
         let ledger = info.ledger;
         if self.diverged.insert(ledger) {
-            metrics::counter!("audit_worker_ledger_diverged_total", "ledger" => ledger.to_string()).increment(1);
+            metrics::counter!("audit_worker_ledger_diverged_total", "ledger" => ledger.to_string())
+                .increment(1);
             tracing::error!(alert = true, %ledger, reason, "ledger diverged: it is frozen and will not be signed");
         }
         if let Err(error) = self.freeze(info).await {
@@ -271,9 +357,18 @@ impl Signer {
         let origin = Origin::from_text(&info.origin).ok_or("its origin is malformed")?;
         let head = &info.head;
         let frozen = if head.is_authentic(&key, &origin) {
-            Head::seal(&key, &origin, lease.epoch, LedgerState::Diverged, head.range.clone())
+            Head::seal(
+                &key,
+                &origin,
+                lease.epoch,
+                LedgerState::Diverged,
+                head.range.clone(),
+            )
         } else {
-            Head { state: LedgerState::Diverged, ..head.clone() }
+            Head {
+                state: LedgerState::Diverged,
+                ..head.clone()
+            }
         };
         let stored = self.ports.writer.set_state(&lease, &frozen).await;
         self.ports.leases.release(&lease).await?;
@@ -282,16 +377,30 @@ impl Signer {
 }
 
 /// Everything that a head must be before its leaves are looked at.
-fn check_head(info: &LedgerInfo, origin: &Origin, key: &LaneKey, signed: u64) -> Result<(), SignError> {
+fn check_head(
+    info: &LedgerInfo,
+    origin: &Origin,
+    key: &LaneKey,
+    signed: u64,
+) -> Result<(), SignError> {
     if !info.head.is_authentic(key, origin) {
         return Err(diverged(info.ledger, "the MAC of its head is wrong"));
     }
     if info.head.size < signed {
-        return Err(diverged(info.ledger, &format!("{signed} leaves were signed, the head has {}", info.head.size)));
+        return Err(diverged(
+            info.ledger,
+            &format!(
+                "{signed} leaves were signed, the head has {}",
+                info.head.size
+            ),
+        ));
     }
     Ok(())
 }
 
 fn diverged(ledger: LedgerId, reason: &str) -> SignError {
-    SignError::Diverged { ledger, reason: reason.to_owned() }
+    SignError::Diverged {
+        ledger,
+        reason: reason.to_owned(),
+    }
 }

@@ -347,7 +347,7 @@ impl Consumer for EmbeddedQueue {
     }
 
     async fn settle(&self, batch: Batch) -> Result<(), QueueError> {
-        if batch.deliveries.is_empty() {
+        if batch.token == 0 {
             return Ok(());
         }
         let room = self.room_for(0).await?;
@@ -363,7 +363,7 @@ impl Consumer for EmbeddedQueue {
 
     async fn renew(&self, batch: &Batch) -> Result<(), QueueError> {
         let held =
-            batch.deliveries.is_empty() || self.shared.state().renew(batch.token, Instant::now());
+            batch.token == 0 || self.shared.state().renew(batch.token, Instant::now());
         if held {
             Ok(())
         } else {
@@ -372,7 +372,7 @@ impl Consumer for EmbeddedQueue {
     }
 
     async fn release(&self, batch: Batch) -> Result<(), QueueError> {
-        if !batch.deliveries.is_empty() && !self.shared.state().release(batch.token) {
+        if batch.token != 0 && !self.shared.state().release(batch.token) {
             return Err(QueueError::NotHeld);
         }
         self.shared.wake.notify_waiters();

@@ -76,6 +76,11 @@ pub struct FrameEvent {
     pub api_key_id: String,
 }
 
+impl FrameEvent {
+    /// Raw bytes an event needs in a frame besides its canonical form, its API key's id (at most so long) included.
+    pub const OVERHEAD: usize = 64;
+}
+
 /// A frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {

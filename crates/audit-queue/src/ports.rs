@@ -103,9 +103,9 @@ pub struct Delivery {
 pub struct Batch {
     /// Part of the queue it came from; batches of one partition are settled in order.
     pub partition: u32,
-    /// Names the batch to the adapter.
+    /// Names the batch to the adapter, which needs nothing else to settle, renew or release it; 0 when the wait ran out.
     pub token: u64,
-    /// The deliveries, in queue order; empty when the wait ran out.
+    /// The deliveries, in queue order; the receiver may take them out.
     pub deliveries: Vec<Delivery>,
 }
 

@@ -1,0 +1,204 @@
+//! Small requests that arrive together share a frame: one queue item and one receipt instead of many.
+//!
+//! There is no timer. While one enqueue is on its way to the disk the next requests gather; alone, a request waits for
+//! nobody.
+
+use std::sync::Arc;
+
+use audit_event::Timestamp;
+use audit_queue::{Durability, Frame, FrameEvent, FrameId, Producer, QueueError};
+use audit_runtime::{Clock, Random};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{AcceptParts, AcceptRequest, AcceptSettings, Ack, new_frame_id};
+use crate::hubs::{FrameOutcome, Settlements};
+
+/// Requests that wait for the coalescer at most; each is bounded by the in-flight bytes.
+const WAITING_MAX: usize = 4096;
+
+/// Requests of at least this many bytes go alone: they would gain nothing and make the others wait.
+const ALONE_BYTES: usize = 32 << 10;
+
+/// A request's events on their way into a frame.
+struct Submission {
+    events: Vec<FrameEvent>,
+    bytes: usize,
+    internal: bool,
+    traceparent: Option<String>,
+    awaited: bool,
+    answer: oneshot::Sender<Result<Enqueued, QueueError>>,
+}
+
+/// Where a request's events are in the queue.
+#[derive(Debug)]
+pub(super) struct Enqueued {
+    /// The frame.
+    pub(super) frame: FrameId,
+    /// Position of the request's first event in it.
+    pub(super) first: usize,
+    /// How safe it is.
+    pub(super) durability: Durability,
+    /// Told when a lane has settled it; only when the request waits for that.
+    pub(super) outcome: Option<oneshot::Receiver<FrameOutcome>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Coalescer {
+    submissions: mpsc::Sender<Submission>,
+    enqueuer: Enqueuer,
+}
+
+impl Coalescer {
+    pub(super) fn start(parts: &AcceptParts, settings: &AcceptSettings) -> Self {
+        let (submissions, waiting) = mpsc::channel(WAITING_MAX);
+        let enqueuer = Enqueuer {
+            queue: Arc::clone(&parts.queue),
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+            settlements: parts.settlements.clone(),
+        };
+        parts.tasks.spawn(
+            "coalescer",
+            run(waiting, enqueuer.clone(), settings.frame_bytes_max),
+        );
+        Self {
+            submissions,
+            enqueuer,
+        }
+    }
+
+    pub(super) async fn enqueue(
+        &self,
+        events: Vec<FrameEvent>,
+        request: &AcceptRequest,
+    ) -> Result<Enqueued, QueueError> {
+        let bytes = events
+            .iter()
+            .map(|event| event.canonical.len() + FrameEvent::OVERHEAD)
+            .sum();
+        let (answer, answered) = oneshot::channel();
+        let submission = Submission {
+            events,
+            bytes,
+            internal: request.internal,
+            traceparent: request.traceparent.clone(),
+            awaited: request.ack != Ack::Queued,
+            answer,
+        };
+        if bytes >= ALONE_BYTES {
+            self.enqueuer.enqueue(vec![submission]).await;
+        } else if self.submissions.send(submission).await.is_err() {
+            return Err(QueueError::Closed);
+        }
+        answered.await.unwrap_or(Err(QueueError::Closed))
+    }
+}
+
+async fn run(mut waiting: mpsc::Receiver<Submission>, enqueuer: Enqueuer, frame_bytes_max: usize) {
+    let mut left_over = None;
+    loop {
+        let first = match left_over.take() {
+            Some(submission) => submission,
+            None => match waiting.recv().await {
+                Some(submission) => submission,
+                None => return,
+            },
+        };
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        while let Ok(next) = waiting.try_recv() {
+            let fits = bytes + next.bytes <= frame_bytes_max;
+            if !fits || !group.first().is_some_and(|first| first.shares_with(&next)) {
+                left_over = Some(next);
+                break;
+            }
+            bytes += next.bytes;
+            group.push(next);
+        }
+        enqueuer.enqueue(group).await;
+    }
+}
+
+impl Submission {
+    /// Our own events are counted apart, and a frame has one trace context.
+    fn shares_with(&self, other: &Self) -> bool {
+        self.internal == other.internal && self.traceparent == other.traceparent
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Enqueuer {
+    queue: Arc<dyn Producer>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settlements: Settlements,
+}
+
+impl Enqueuer {
+    /// Enqueues a group as one frame and answers everybody in it.
+    async fn enqueue(&self, group: Vec<Submission>) {
+        let id = new_frame_id(&*self.clock, &*self.random);
+        let (mut events, mut answers, mut first) = (Vec::new(), Vec::with_capacity(group.len()), 0);
+        let (mut internal, mut traceparent) = (false, None);
+        for submission in group {
+            let count = submission.events.len();
+            // Asked before the frame exists, so that no lane can settle it unseen.
+            let outcome = submission.awaited.then(|| self.settlements.wait_for(id));
+            answers.push((submission.answer, first, outcome));
+            events.extend(submission.events);
+            first += count;
+            internal = submission.internal;
+            traceparent = submission.traceparent;
+        }
+        let received_at =
+            Timestamp::from_micros(self.clock.now_micros()).unwrap_or(Timestamp::EPOCH);
+        let frame = Frame {
+            id,
+            internal,
+            received_at,
+            traceparent,
+            events,
+        };
+        let result = self.queue.enqueue(frame).await;
+        let failed = result.is_err();
+        self.answer(answers, id, result);
+        if failed {
+            self.settlements.forget(id);
+        }
+    }
+
+    fn answer(&self, answers: Vec<Answer>, frame: FrameId, result: Result<Durability, QueueError>) {
+        let mut failure = result.as_ref().err().map(ToString::to_string);
+        let mut result = Some(result);
+        for (answer, first, outcome) in answers {
+            let reply = match (result.as_ref(), &failure) {
+                (Some(Ok(durability)), _) => Ok(Enqueued {
+                    frame,
+                    first,
+                    durability: *durability,
+                    outcome,
+                }),
+                // The first gets the error itself, the others its text.
+                (Some(Err(_)), _) => result.take().map_or(Err(QueueError::Closed), |error| {
+                    error.map(|durability| Enqueued {
+                        frame,
+                        first,
+                        durability,
+                        outcome: None,
+                    })
+                }),
+                (None, Some(text)) => Err(QueueError::Unavailable(text.clone().into())),
+                (None, None) => Err(QueueError::Closed),
+            };
+            // A client that hung up has no use for the answer.
+            drop(answer.send(reply));
+        }
+        drop(failure.take());
+    }
+}
+
+type Answer = (
+    oneshot::Sender<Result<Enqueued, QueueError>>,
+    usize,
+    Option<oneshot::Receiver<FrameOutcome>>,
+);

@@ -1,0 +1,273 @@
+//! Lanes: the holder of a ledger's lease takes frames from the queue and commits them, one commit at a time.
+//!
+//! While one batch is committed the next is received, read and processed; nothing else runs ahead, so memory is bounded
+//! by two batches, and a slow store slows receiving.
+
+mod batch;
+mod commit;
+mod held;
+mod intake;
+mod reject_rate;
+mod state;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use audit_integrity::keys::KeySource;
+use audit_integrity::ledger::{LedgerId, Origin};
+use audit_queue::{Consumer, Producer};
+use audit_runtime::{Backoff, Breaker, Clock, Random, ShutdownSignal};
+use audit_store::{Lease, Store};
+use futures::FutureExt;
+use tokio::sync::Notify;
+
+use crate::hubs::Settlements;
+use crate::metric;
+use crate::processor::Registry;
+use held::Held;
+use intake::{Intake, Prepared};
+use reject_rate::RejectRate;
+use state::LaneState;
+
+/// Bounds of a lane.
+#[derive(Debug, Clone)]
+pub struct LaneSettings {
+    /// Deliveries of one batch by depth of the queue, in events: (more than, deliveries), largest first. The list worker's
+    /// sizes (`compat`, section 24) are the default.
+    pub batch_by_depth: Vec<(u64, usize)>,
+    /// Bytes of one batch at most.
+    pub batch_bytes_max: usize,
+    /// How long to wait for the first delivery.
+    pub receive_wait: Duration,
+    /// Renewal of the ledger's lease and of held batches.
+    pub renew_every: Duration,
+    /// Share of the last 1,000 events that the store may refuse before the lane stops.
+    pub reject_share_max: f64,
+}
+
+impl Default for LaneSettings {
+    fn default() -> Self {
+        Self {
+            batch_by_depth: vec![(10_000, 1_000), (5_000, 300), (0, 100)],
+            batch_bytes_max: 4 << 20,
+            receive_wait: Duration::from_millis(500),
+            renew_every: Duration::from_secs(5),
+            reject_share_max: 0.1,
+        }
+    }
+}
+
+/// What a lane works with.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each part's own comment says it")]
+pub struct LaneParts {
+    pub store: Store,
+    pub consumer: Arc<dyn Consumer>,
+    pub producer: Arc<dyn Producer>,
+    pub keys: Arc<dyn KeySource>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub registry: Arc<Registry>,
+    pub settlements: Settlements,
+    /// Shared by all lanes of a store.
+    pub breaker: Arc<Breaker>,
+    /// Told after every commit that moved a head.
+    pub head_moved: Arc<Notify>,
+    pub shutdown: ShutdownSignal,
+}
+
+/// One lane. [`Lane::run`] is its task.
+#[derive(Debug)]
+pub struct Lane {
+    parts: LaneParts,
+    settings: LaneSettings,
+    ledger: LedgerId,
+    origin: Origin,
+    owner: String,
+    stopped: Arc<LaneSwitch>,
+}
+
+/// Why a session with a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Shutdown.
+    Asked,
+    /// Our state is unknown, or the ledger is another's: load it again under a new epoch.
+    Reload,
+    /// Nothing more may be written until an operator confirms.
+    Stop,
+}
+
+/// Shows that a lane stopped, and lets an operator start it again.
+#[derive(Debug, Default)]
+pub struct LaneSwitch {
+    stopped: AtomicBool,
+    confirmed: Notify,
+}
+
+impl LaneSwitch {
+    /// Whether the lane waits for an operator.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// The operator has mended the cause.
+    pub fn confirm(&self) {
+        self.confirmed.notify_one();
+    }
+
+    async fn stop(&self, shutdown: &ShutdownSignal) {
+        self.stopped.store(true, Ordering::Release);
+        tokio::select! {
+            () = self.confirmed.notified() => {}
+            () = shutdown.begun() => {}
+        }
+        self.stopped.store(false, Ordering::Release);
+    }
+}
+
+impl Lane {
+    /// A lane on a ledger; `owner` names this process in the lease.
+    #[must_use]
+    pub fn new(
+        parts: LaneParts,
+        settings: LaneSettings,
+        ledger: LedgerId,
+        origin: Origin,
+        owner: String,
+    ) -> Self {
+        Self {
+            parts,
+            settings,
+            ledger,
+            origin,
+            owner,
+            stopped: Arc::default(),
+        }
+    }
+
+    /// The switch that readiness looks at.
+    #[must_use]
+    pub fn switch(&self) -> Arc<LaneSwitch> {
+        Arc::clone(&self.stopped)
+    }
+
+    /// Takes the lease and works until shutdown. Standing by, it asks for the lease every second.
+    pub async fn run(self) {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        while !self.parts.shutdown.is_begun() {
+            let lease = match self
+                .parts
+                .store
+                .leases
+                .acquire(self.ledger, &self.owner)
+                .await
+            {
+                Ok(Some(lease)) => lease,
+                Ok(None) => {
+                    self.pause(Duration::from_secs(1)).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "no lease");
+                    self.pause(backoff.next_wait(&*self.parts.random)).await;
+                    continue;
+                }
+            };
+            match self.hold(&lease).await {
+                End::Asked => {}
+                End::Reload => self.pause(backoff.next_wait(&*self.parts.random)).await,
+                End::Stop => {
+                    metrics::gauge!(metric::LANE_STOPPED, "ledger" => self.ledger.to_string())
+                        .set(1.0);
+                    tracing::error!(ledger = %self.ledger, "the lane stopped; mend the cause and confirm");
+                    self.stopped.stop(&self.parts.shutdown).await;
+                    metrics::gauge!(metric::LANE_STOPPED, "ledger" => self.ledger.to_string())
+                        .set(0.0);
+                }
+            }
+            if let Err(error) = self.parts.store.leases.release(&lease).await {
+                // It runs out by itself.
+                tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "lease not released");
+            }
+        }
+    }
+
+    async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.parts.shutdown.begun() => {}
+        }
+    }
+
+    /// Works under a lease; whatever the session still holds at its end, even by a panic, goes back to the queue.
+    async fn hold(&self, lease: &Lease) -> End {
+        let held = Held::new(Arc::clone(&self.parts.consumer));
+        let lost = AtomicBool::new(false);
+        let session = AssertUnwindSafe(self.session(lease, &held, &lost)).catch_unwind();
+        let end = tokio::select! {
+            end = session => end.unwrap_or_else(|_panic| {
+                // The panic's own message was printed by the hook; the batch is delivered again.
+                tracing::error!(ledger = %self.ledger, "the lane panicked; its batches go back to the queue");
+                End::Reload
+            }),
+            never = self.keep(lease, &held, &lost) => never,
+        };
+        held.release_all().await;
+        end
+    }
+
+    /// Renews the lease and the held batches for ever. Losing the lease only raises a flag: what is under way is fenced by
+    /// the commit itself.
+    async fn keep(&self, lease: &Lease, held: &Held, lost: &AtomicBool) -> End {
+        loop {
+            tokio::time::sleep(self.settings.renew_every).await;
+            match self.parts.store.leases.renew(lease).await {
+                Ok(true) => {}
+                Ok(false) => lost.store(true, Ordering::Release),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "lease not renewed");
+                }
+            }
+            held.renew_all().await;
+        }
+    }
+
+    async fn session(&self, lease: &Lease, held: &Held, lost: &AtomicBool) -> End {
+        let mut state = match LaneState::load(&self.parts, lease, &self.origin).await {
+            Ok(state) => state,
+            Err(end) => return end,
+        };
+        let intake = Intake {
+            parts: &self.parts,
+            settings: &self.settings,
+            held,
+        };
+        let mut rate = RejectRate::new(self.settings.reject_share_max);
+        let mut next: Option<Prepared> = None;
+        loop {
+            let current = match next.take() {
+                Some(prepared) => prepared,
+                None => match intake.next().await {
+                    Some(prepared) => prepared,
+                    None => return End::Asked,
+                },
+            };
+            if lost.load(Ordering::Acquire) {
+                return End::Reload;
+            }
+            let committing = self.settle(&mut state, &mut rate, current, held);
+            let (settled, following) = tokio::join!(committing, intake.next());
+            if let Err(end) = settled {
+                return end;
+            }
+            match following {
+                Some(prepared) => next = Some(prepared),
+                None => return End::Asked,
+            }
+        }
+    }
+}

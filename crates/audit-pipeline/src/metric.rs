@@ -1,0 +1,26 @@
+//! Names of the pipeline's metrics; `docs/metrics.md` explains them.
+
+/// Producers' events taken by accept, by `origin`.
+pub const ACCEPTED: &str = "audit_worker_events_accepted_total";
+/// Items refused by accept, by `reason`.
+pub const REJECTED: &str = "audit_worker_events_rejected_total";
+/// Events stored by a lane, by `origin`.
+pub const STORED: &str = "audit_worker_events_stored_total";
+/// Events found stored already with the same claim.
+pub const DUPLICATE: &str = "audit_worker_events_duplicate_total";
+/// Events found stored already with another claim.
+pub const CONFLICT: &str = "audit_worker_events_conflict_total";
+/// Events given to the dead letters.
+pub const DEAD_LETTERED: &str = "audit_worker_events_dead_lettered_total";
+/// Seconds of a commit.
+pub const COMMIT_SECONDS: &str = "audit_worker_commit_seconds";
+/// Events in a commit.
+pub const COMMIT_EVENTS: &str = "audit_worker_commit_events";
+/// Commits that failed, by `fault`.
+pub const COMMIT_FAILURES: &str = "audit_worker_commit_failures_total";
+/// 0 closed, 1 half-open, 2 open.
+pub const BREAKER: &str = "audit_worker_breaker_state";
+/// Frames that cannot be read and stay pending.
+pub const UNREADABLE_FRAMES: &str = "audit_worker_unreadable_frames_total";
+/// Lanes that stopped and wait for an operator, by `ledger`.
+pub const LANE_STOPPED: &str = "audit_worker_lane_stopped";
