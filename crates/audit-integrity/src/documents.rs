@@ -105,7 +105,10 @@ impl Leaves {
     /// Whether a leaf is among them.
     #[must_use]
     pub fn contain(&self, ledger: LedgerId, leaf: u64) -> bool {
-        self.ledger == ledger && leaf.checked_sub(self.first).is_some_and(|offset| offset < self.count)
+        self.ledger == ledger
+            && leaf
+                .checked_sub(self.first)
+                .is_some_and(|offset| offset < self.count)
     }
 }
 
@@ -118,7 +121,10 @@ impl ControlDocument {
             Self::LedgerClosed { .. } => ControlKind::LedgerClosed,
             Self::Key { .. } => ControlKind::Key,
             Self::Snapshot(_) => ControlKind::Snapshot,
-            Self::Policy { .. } | Self::Hold { .. } | Self::Release { .. } | Self::Expired { .. } => ControlKind::Retention,
+            Self::Policy { .. }
+            | Self::Hold { .. }
+            | Self::Release { .. }
+            | Self::Expired { .. } => ControlKind::Retention,
             Self::Erasure { .. } => ControlKind::Erasure,
             Self::HistoryLoss { .. } => ControlKind::HistoryLoss,
         }
@@ -128,23 +134,43 @@ impl ControlDocument {
     #[must_use]
     pub fn to_value(&self) -> Value {
         match self {
-            Self::LedgerOpened { ledger, origin } => object([("ledger", ledger_value(*ledger)), ("origin", origin.as_str().into())]),
+            Self::LedgerOpened { ledger, origin } => object([
+                ("ledger", ledger_value(*ledger)),
+                ("origin", origin.as_str().into()),
+            ]),
             Self::LedgerClosed { ledger } => object([("ledger", ledger_value(*ledger))]),
-            Self::Key { origin, verifier_key } => {
-                object([("origin", origin.as_str().into()), ("verifierKey", verifier_key.as_str().into())])
-            }
-            Self::Snapshot(standings) => object([("ledgers", Value::Array(standings.iter().map(standing_value).collect()))]),
-            Self::Policy { name, days } => {
-                object([("policy", object([("days", number(*days)), ("name", name.as_str().into())]))])
-            }
-            Self::Hold { id, organization_id } => {
-                let organization = organization_id.as_ref().map(|id| ("organizationId", Value::from(id.as_str())));
-                object([("hold", object([("id", id.as_str().into())].into_iter().chain(organization)))])
+            Self::Key {
+                origin,
+                verifier_key,
+            } => object([
+                ("origin", origin.as_str().into()),
+                ("verifierKey", verifier_key.as_str().into()),
+            ]),
+            Self::Snapshot(standings) => object([(
+                "ledgers",
+                Value::Array(standings.iter().map(standing_value).collect()),
+            )]),
+            Self::Policy { name, days } => object([(
+                "policy",
+                object([("days", number(*days)), ("name", name.as_str().into())]),
+            )]),
+            Self::Hold {
+                id,
+                organization_id,
+            } => {
+                let organization = organization_id
+                    .as_ref()
+                    .map(|id| ("organizationId", Value::from(id.as_str())));
+                object([(
+                    "hold",
+                    object([("id", id.as_str().into())].into_iter().chain(organization)),
+                )])
             }
             Self::Release { id } => object([("release", object([("id", id.as_str().into())]))]),
-            Self::Expired { leaves, policy } => {
-                object([("expired", leaves_value(leaves)), ("underPolicy", policy.as_str().into())])
-            }
+            Self::Expired { leaves, policy } => object([
+                ("expired", leaves_value(leaves)),
+                ("underPolicy", policy.as_str().into()),
+            ]),
             Self::Erasure { data_key, leaves } => {
                 let leaves = Value::Array(leaves.iter().map(leaves_value).collect());
                 object([("dataKey", data_key.as_str().into()), ("leaves", leaves)])
@@ -156,7 +182,11 @@ impl ControlDocument {
     /// Reads a stored document; strict: `None` unless it is exactly what [`Self::to_value`] would be written as.
     #[must_use]
     pub fn read(kind: ControlKind, document: &[u8]) -> Option<Self> {
-        let limits = ReadLimits { bytes_max: DOCUMENT_BYTES_MAX, depth_max: 8, lone_surrogates: LoneSurrogates::Refuse };
+        let limits = ReadLimits {
+            bytes_max: DOCUMENT_BYTES_MAX,
+            depth_max: 8,
+            lone_surrogates: LoneSurrogates::Refuse,
+        };
         let value = read_value(document, &limits).ok()?.value;
         let read = Self::from_object(kind, value.as_object()?)?;
         (to_canonical(&read.to_value()) == document).then_some(read)
@@ -164,33 +194,66 @@ impl ControlDocument {
 
     fn from_object(kind: ControlKind, object: &Object) -> Option<Self> {
         Some(match kind {
-            ControlKind::LedgerOpened => Self::LedgerOpened { ledger: ledger_of(object)?, origin: origin_of(object)? },
-            ControlKind::LedgerClosed => Self::LedgerClosed { ledger: ledger_of(object)? },
-            ControlKind::Key => Self::Key { origin: origin_of(object)?, verifier_key: text(object, "verifierKey")? },
-            ControlKind::Snapshot => Self::Snapshot(items(object, "ledgers")?.iter().map(standing_of).collect::<Option<_>>()?),
+            ControlKind::LedgerOpened => Self::LedgerOpened {
+                ledger: ledger_of(object)?,
+                origin: origin_of(object)?,
+            },
+            ControlKind::LedgerClosed => Self::LedgerClosed {
+                ledger: ledger_of(object)?,
+            },
+            ControlKind::Key => Self::Key {
+                origin: origin_of(object)?,
+                verifier_key: text(object, "verifierKey")?,
+            },
+            ControlKind::Snapshot => Self::Snapshot(
+                items(object, "ledgers")?
+                    .iter()
+                    .map(standing_of)
+                    .collect::<Option<_>>()?,
+            ),
             ControlKind::Retention => Self::retention(object)?,
             ControlKind::Erasure => {
-                let leaves = items(object, "leaves")?.iter().map(leaves_of).collect::<Option<_>>()?;
-                Self::Erasure { data_key: text(object, "dataKey").filter(|key| !key.is_empty())?, leaves }
+                let leaves = items(object, "leaves")?
+                    .iter()
+                    .map(leaves_of)
+                    .collect::<Option<_>>()?;
+                Self::Erasure {
+                    data_key: text(object, "dataKey").filter(|key| !key.is_empty())?,
+                    leaves,
+                }
             }
-            ControlKind::HistoryLoss => Self::HistoryLoss { leaves: leaves_of(object.get("lost")?)? },
+            ControlKind::HistoryLoss => Self::HistoryLoss {
+                leaves: leaves_of(object.get("lost")?)?,
+            },
         })
     }
 
     fn retention(object: &Object) -> Option<Self> {
         if let Some(policy) = object.get("policy") {
             let policy = policy.as_object()?;
-            return Some(Self::Policy { name: text(policy, "name")?, days: uint(policy, "days")? });
+            return Some(Self::Policy {
+                name: text(policy, "name")?,
+                days: uint(policy, "days")?,
+            });
         }
         if let Some(hold) = object.get("hold") {
             let hold = hold.as_object()?;
-            let organization_id = text(hold, "organizationId").map(|name| OrganizationId::new(&name));
-            return Some(Self::Hold { id: text(hold, "id")?, organization_id });
+            let organization_id =
+                text(hold, "organizationId").map(|name| OrganizationId::new(&name));
+            return Some(Self::Hold {
+                id: text(hold, "id")?,
+                organization_id,
+            });
         }
         if let Some(release) = object.get("release") {
-            return Some(Self::Release { id: text(release.as_object()?, "id")? });
+            return Some(Self::Release {
+                id: text(release.as_object()?, "id")?,
+            });
         }
-        Some(Self::Expired { leaves: leaves_of(object.get("expired")?)?, policy: text(object, "underPolicy")? })
+        Some(Self::Expired {
+            leaves: leaves_of(object.get("expired")?)?,
+            policy: text(object, "underPolicy")?,
+        })
     }
 }
 
@@ -219,7 +282,11 @@ fn standing_value(standing: &LedgerStanding) -> Value {
 }
 
 fn leaves_value(leaves: &Leaves) -> Value {
-    object([("count", number(leaves.count)), ("first", number(leaves.first)), ("ledger", ledger_value(leaves.ledger))])
+    object([
+        ("count", number(leaves.count)),
+        ("first", number(leaves.first)),
+        ("ledger", ledger_value(leaves.ledger)),
+    ])
 }
 
 fn text(object: &Object, name: &str) -> Option<String> {
@@ -258,13 +325,20 @@ fn standing_of(value: &Value) -> Option<LedgerStanding> {
     Some(LedgerStanding {
         ledger: ledger_of(object)?,
         state: LedgerState::from_name(object.get("state")?.as_str()?)?,
-        tree: Tree { size: uint(object, "size")?, root: Digest(root.try_into().ok()?) },
+        tree: Tree {
+            size: uint(object, "size")?,
+            root: Digest(root.try_into().ok()?),
+        },
     })
 }
 
 fn leaves_of(value: &Value) -> Option<Leaves> {
     let object = value.as_object()?;
-    Some(Leaves { ledger: ledger_of(object)?, first: uint(object, "first")?, count: uint(object, "count")? })
+    Some(Leaves {
+        ledger: ledger_of(object)?,
+        first: uint(object, "first")?,
+        count: uint(object, "count")?,
+    })
 }
 
 #[cfg(test)]
@@ -272,20 +346,55 @@ mod tests {
     use super::*;
 
     fn every_document() -> Vec<ControlDocument> {
-        let (ledger, origin) = (LedgerId::Events(3), Origin::new("audit.invalid/x", LedgerId::Events(3)));
-        let leaves = Leaves { ledger, first: 7, count: 2 };
-        let standing = |ledger| LedgerStanding { ledger, state: LedgerState::Open, tree: Tree { size: 9, root: Digest([7; 32]) } };
+        let (ledger, origin) = (
+            LedgerId::Events(3),
+            Origin::new("audit.invalid/x", LedgerId::Events(3)),
+        );
+        let leaves = Leaves {
+            ledger,
+            first: 7,
+            count: 2,
+        };
+        let standing = |ledger| LedgerStanding {
+            ledger,
+            state: LedgerState::Open,
+            tree: Tree {
+                size: 9,
+                root: Digest([7; 32]),
+            },
+        };
         vec![
-            ControlDocument::LedgerOpened { ledger, origin: origin.clone() },
+            ControlDocument::LedgerOpened {
+                ledger,
+                origin: origin.clone(),
+            },
             ControlDocument::LedgerClosed { ledger },
-            ControlDocument::Key { origin, verifier_key: "audit.invalid/x/ledger/3+00000000+AAAA".to_owned() },
+            ControlDocument::Key {
+                origin,
+                verifier_key: "audit.invalid/x/ledger/3+00000000+AAAA".to_owned(),
+            },
             ControlDocument::Snapshot(vec![standing(LedgerId::Events(0)), standing(ledger)]),
-            ControlDocument::Policy { name: "standard".to_owned(), days: 2555 },
-            ControlDocument::Hold { id: "h".to_owned(), organization_id: None },
-            ControlDocument::Hold { id: "h".to_owned(), organization_id: Some(OrganizationId::new("o")) },
+            ControlDocument::Policy {
+                name: "standard".to_owned(),
+                days: 2555,
+            },
+            ControlDocument::Hold {
+                id: "h".to_owned(),
+                organization_id: None,
+            },
+            ControlDocument::Hold {
+                id: "h".to_owned(),
+                organization_id: Some(OrganizationId::new("o")),
+            },
             ControlDocument::Release { id: "h".to_owned() },
-            ControlDocument::Expired { leaves, policy: "standard".to_owned() },
-            ControlDocument::Erasure { data_key: "k".to_owned(), leaves: vec![leaves, leaves] },
+            ControlDocument::Expired {
+                leaves,
+                policy: "standard".to_owned(),
+            },
+            ControlDocument::Erasure {
+                data_key: "k".to_owned(),
+                leaves: vec![leaves, leaves],
+            },
             ControlDocument::HistoryLoss { leaves },
         ]
     }
@@ -296,7 +405,12 @@ mod tests {
             let bytes = to_canonical(&document.to_value());
             for kind in ControlKind::ALL {
                 let read = ControlDocument::read(kind, &bytes);
-                assert_eq!(read, (kind == document.kind()).then(|| document.clone()), "{}", String::from_utf8_lossy(&bytes));
+                assert_eq!(
+                    read,
+                    (kind == document.kind()).then(|| document.clone()),
+                    "{}",
+                    String::from_utf8_lossy(&bytes)
+                );
             }
         }
     }
@@ -312,15 +426,27 @@ mod tests {
             b"[]",
             b"",
         ] {
-            assert_eq!(ControlDocument::read(ControlKind::LedgerClosed, bytes), None);
+            assert_eq!(
+                ControlDocument::read(ControlKind::LedgerClosed, bytes),
+                None
+            );
         }
-        assert_eq!(ControlDocument::read(ControlKind::Erasure, br#"{"dataKey":"","leaves":[]}"#), None);
+        assert_eq!(
+            ControlDocument::read(ControlKind::Erasure, br#"{"dataKey":"","leaves":[]}"#),
+            None
+        );
     }
 
     #[test]
     fn a_run_of_leaves_ends() {
-        let leaves = Leaves { ledger: LedgerId::Events(0), first: 7, count: 2 };
-        let inside: Vec<_> = (0..12).filter(|leaf| leaves.contain(LedgerId::Events(0), *leaf)).collect();
+        let leaves = Leaves {
+            ledger: LedgerId::Events(0),
+            first: 7,
+            count: 2,
+        };
+        let inside: Vec<_> = (0..12)
+            .filter(|leaf| leaves.contain(LedgerId::Events(0), *leaf))
+            .collect();
         assert_eq!(inside, [7, 8]);
         assert!(!leaves.contain(LedgerId::Events(1), 7));
     }

@@ -58,6 +58,7 @@ pub mod ledger;
 pub mod producer;
 pub mod proof;
 pub mod row;
+mod said;
 mod spans;
 pub mod tile;
 pub mod tree;

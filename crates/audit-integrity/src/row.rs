@@ -3,12 +3,12 @@
 //! Every member is in the entry header or the canonical event, or derived from them; a member added here must be
 //! compared in [`EventRow::differences`], which is why stores have no columns of their own.
 
-use audit_event::timestamp::{MissingZone, TimestampForm};
 use audit_event::{Classification, EventId, OrganizationId, Severity, Status, Timestamp};
 
+use crate::digest::leaf_hash;
 use crate::entry::{EntryHeader, EntryKind, Salt, SealedEvent, body_digest};
 use crate::ledger::{Digest, LeafIndex, LedgerId};
-use crate::spans::{self, Member, Members};
+use crate::said::{EventSpans, HeaderSpans, is_hex, is_id, is_ledger, is_number, is_text, is_time};
 
 /// A stored event, column by column.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +53,48 @@ pub struct EventRow {
     pub salt: Option<Salt>,
     /// The canonical event; gone when expired.
     pub canonical: Option<Vec<u8>>,
+}
+
+/// A row as it is found where rows may have been altered: what cannot be read is evidence, not an error.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are readable; a box each would be an allocation an event"
+)]
+pub enum StoredRow {
+    /// Every column has a value of its type.
+    Readable(EventRow),
+    /// A column has none.
+    Unreadable {
+        /// Ledger of its address.
+        ledger: LedgerId,
+        /// Position of its address.
+        leaf_index: LeafIndex,
+        /// Name of the column.
+        column: String,
+    },
+}
+
+impl StoredRow {
+    /// The address it is stored under.
+    #[must_use]
+    pub fn address(&self) -> (LedgerId, LeafIndex) {
+        match self {
+            Self::Readable(row) => (row.ledger, row.leaf_index),
+            Self::Unreadable {
+                ledger, leaf_index, ..
+            } => (*ledger, *leaf_index),
+        }
+    }
+
+    /// The event it says it is, when that can be read.
+    #[must_use]
+    pub fn event_id(&self) -> Option<EventId> {
+        match self {
+            Self::Readable(row) => Some(row.id),
+            Self::Unreadable { .. } => None,
+        }
+    }
 }
 
 /// Columns of an event row, by the names that [`EventRow::differences`] gives; a store's table has these and no others.
@@ -138,16 +180,23 @@ impl EventRow {
     /// is compared with its header only; whether they may be gone is for [`crate::verify`] to say.
     #[must_use]
     pub fn differences(&self, entry: &[u8]) -> Vec<&'static str> {
-        let mut found = Vec::new();
-        let Some(header) = entry.strip_prefix(ENTRY_LABEL).and_then(HeaderSpans::of) else {
+        let Some(header) = HeaderSpans::of_entry(entry) else {
             return vec!["leaf_index"];
         };
-        self.compare_header(&header, &mut found);
-        note(&mut found, "leaf_hash", self.leaf_hash == leaf_of(entry));
+        self.differences_from(&header, &leaf_hash(entry))
+    }
+
+    /// As [`Self::differences`], for whoever has read the entry already.
+    pub(crate) fn differences_from(
+        &self,
+        header: &HeaderSpans<'_>,
+        leaf: &Digest,
+    ) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        self.compare_header(header, &mut found);
+        note(&mut found, "leaf_hash", self.leaf_hash == *leaf);
         match (&self.salt, &self.canonical) {
-            (Some(salt), Some(canonical)) => {
-                self.compare_body(&header, salt, canonical, &mut found)
-            }
+            (Some(salt), Some(canonical)) => self.compare_body(header, salt, canonical, &mut found),
             (None, None) => {}
             (None, Some(_)) => found.push("salt"),
             (Some(_), None) => found.push("canonical"),
@@ -191,7 +240,7 @@ impl EventRow {
             "data_classification",
             is_text(
                 header.data_classification,
-                Some(classification(self.data_classification)),
+                Some(self.data_classification.as_str()),
             ),
         );
         note(
@@ -251,14 +300,14 @@ impl EventRow {
         note(
             found,
             "status",
-            is_text(said.status, Some(status(self.status))),
+            is_text(said.status, Some(self.status.as_str())),
         );
         note(
             found,
             "severity",
             is_text(
                 said.severity.or(Some(b"\"info\"")),
-                Some(severity(self.severity)),
+                Some(self.severity.as_str()),
             ),
         );
         note(
@@ -266,178 +315,6 @@ impl EventRow {
             "correlation_id",
             is_text(said.correlation_id, self.correlation_id.as_deref()),
         );
-    }
-}
-
-const ENTRY_LABEL: &[u8] = b"audit-entry/1\n";
-
-/// Raw values of an event entry's header.
-#[derive(Debug, Default)]
-struct HeaderSpans<'a> {
-    body: Option<&'a [u8]>,
-    data_classification: Option<&'a [u8]>,
-    id: Option<&'a [u8]>,
-    index: Option<&'a [u8]>,
-    kind: Option<&'a [u8]>,
-    ledger: Option<&'a [u8]>,
-    organization_id: Option<&'a [u8]>,
-    received_at: Option<&'a [u8]>,
-    retention_policy: Option<&'a [u8]>,
-    sealed_at: Option<&'a [u8]>,
-    timestamp: Option<&'a [u8]>,
-}
-
-impl<'a> HeaderSpans<'a> {
-    /// `None` when it is not the header of an event.
-    fn of(header: &'a [u8]) -> Option<Self> {
-        let mut spans = Self::default();
-        let mut members = Members::of(header);
-        for member in members.by_ref() {
-            let slot = match member.name {
-                b"body" => &mut spans.body,
-                b"dataClassification" => &mut spans.data_classification,
-                b"id" => &mut spans.id,
-                b"index" => &mut spans.index,
-                b"ledger" => &mut spans.ledger,
-                b"organizationId" => &mut spans.organization_id,
-                b"receivedAt" => &mut spans.received_at,
-                b"retentionPolicy" => &mut spans.retention_policy,
-                b"sealedAt" => &mut spans.sealed_at,
-                b"timestamp" => &mut spans.timestamp,
-                b"kind" => &mut spans.kind,
-                _ => return None,
-            };
-            *slot = Some(member.value);
-        }
-        (members.is_complete() && spans.kind == Some(b"\"event\"")).then_some(spans)
-    }
-}
-
-/// Raw values of a canonical event, and the claim over it, both from one pass.
-#[derive(Debug)]
-struct EventSpans<'a> {
-    id: Option<&'a [u8]>,
-    organization_id: Option<&'a [u8]>,
-    timestamp: Option<&'a [u8]>,
-    received_at: Option<&'a [u8]>,
-    data_classification: Option<&'a [u8]>,
-    retention_policy: Option<&'a [u8]>,
-    principal_id: Option<&'a [u8]>,
-    action: Option<&'a [u8]>,
-    target_resource_type: Option<&'a [u8]>,
-    target_resource_id: Option<&'a [u8]>,
-    status: Option<&'a [u8]>,
-    severity: Option<&'a [u8]>,
-    correlation_id: Option<&'a [u8]>,
-    claim: Digest,
-}
-
-impl<'a> EventSpans<'a> {
-    fn of(canonical: &'a [u8]) -> Option<Self> {
-        let mut spans = Self {
-            id: None,
-            organization_id: None,
-            timestamp: None,
-            received_at: None,
-            data_classification: None,
-            retention_policy: None,
-            principal_id: None,
-            action: None,
-            target_resource_type: None,
-            target_resource_id: None,
-            status: None,
-            severity: None,
-            correlation_id: None,
-            claim: Digest([0; 32]),
-        };
-        let mut claim = ClaimInput::new(canonical.len());
-        let mut members = Members::of(canonical);
-        for member in members.by_ref() {
-            claim.add(&member)?;
-            if let Some(slot) = spans.slot(member.name) {
-                *slot = Some(member.value);
-            }
-        }
-        spans.claim = claim.finish();
-        members.is_complete().then_some(spans)
-    }
-
-    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        Some(match name {
-            b"id" => &mut self.id,
-            b"organizationId" => &mut self.organization_id,
-            b"timestamp" => &mut self.timestamp,
-            b"receivedAt" => &mut self.received_at,
-            b"dataClassification" => &mut self.data_classification,
-            b"retentionPolicy" => &mut self.retention_policy,
-            b"principalId" => &mut self.principal_id,
-            b"action" => &mut self.action,
-            b"targetResourceType" => &mut self.target_resource_type,
-            b"targetResourceId" => &mut self.target_resource_id,
-            b"status" => &mut self.status,
-            b"severity" => &mut self.severity,
-            b"correlationId" => &mut self.correlation_id,
-            _ => return None,
-        })
-    }
-
-    /// Whether event and header say the same where both speak. Both are canonical, so equal values are equal bytes.
-    fn agrees_with(&self, header: &HeaderSpans<'_>) -> bool {
-        self.id == header.id
-            && self.organization_id == header.organization_id
-            && self.timestamp == header.timestamp
-            && self.received_at == header.received_at
-            && self.data_classification.or(Some(b"\"INTERNAL\"")) == header.data_classification
-            && self.retention_policy.or(Some(b"\"standard\"")) == header.retention_policy
-    }
-}
-
-/// The claim's input, cut out of canonical bytes (`docs/event-format.md` section 3); [`crate::claim::claim_of`] writes the
-/// same from an event, and a test holds the two together.
-#[derive(Debug)]
-struct ClaimInput(Vec<u8>);
-
-impl ClaimInput {
-    fn new(capacity: usize) -> Self {
-        let mut input = Vec::with_capacity(capacity + 16);
-        input.extend_from_slice(b"audit-claim/1\n{");
-        Self(input)
-    }
-
-    fn add(&mut self, member: &Member<'_>) -> Option<()> {
-        match member.name {
-            b"id" | b"organizationId" | b"receivedAt" | b"annotations" => {}
-            b"producerProof" => {
-                self.0.extend_from_slice(b"\"producerProof\":{");
-                let mut parts = Members::of(member.value);
-                for part in parts
-                    .by_ref()
-                    .filter(|part| !matches!(part.name, b"verdict" | b"verifiedWith" | b"reason"))
-                {
-                    self.push(part.whole);
-                }
-                parts.is_complete().then_some(())?;
-                self.close();
-                self.0.push(b',');
-            }
-            _ => self.push(member.whole),
-        }
-        Some(())
-    }
-
-    fn push(&mut self, member: &[u8]) {
-        self.0.extend_from_slice(member);
-        self.0.push(b',');
-    }
-
-    fn close(&mut self) {
-        self.0.pop_if(|last| *last == b',');
-        self.0.push(b'}');
-    }
-
-    fn finish(mut self) -> Digest {
-        self.close();
-        sha256(&[&self.0])
     }
 }
 
@@ -449,91 +326,4 @@ fn note(found: &mut Vec<&'static str>, column: &'static str, same: bool) {
 
 fn none_if_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
-}
-
-fn is_text(raw: Option<&[u8]>, column: Option<&str>) -> bool {
-    match (raw, column) {
-        (None, None) => true,
-        (Some(raw), Some(column)) => spans::text(raw).is_some_and(|text| text == column),
-        _ => false,
-    }
-}
-
-fn is_time(raw: Option<&[u8]>, column: Timestamp) -> bool {
-    let time = raw
-        .and_then(spans::text)
-        .and_then(|text| Timestamp::parse(&text, MissingZone::Refuse).ok());
-    time == Some((column, TimestampForm::Canonical))
-}
-
-fn is_id(raw: Option<&[u8]>, column: EventId) -> bool {
-    let text = raw.and_then(spans::text);
-    // Parsing takes upper case too; printing does not.
-    text.is_some_and(|text| {
-        !text.bytes().any(|b| b.is_ascii_uppercase()) && text.parse() == Ok(column)
-    })
-}
-
-fn is_number(raw: Option<&[u8]>, column: u64) -> bool {
-    let number = raw
-        .and_then(|raw| std::str::from_utf8(raw).ok())
-        .and_then(|text| text.parse().ok());
-    number == Some(column)
-}
-
-fn is_ledger(raw: Option<&[u8]>, column: LedgerId) -> bool {
-    match column {
-        LedgerId::Events(n) => is_number(raw, u64::from(n)),
-        LedgerId::Directory => raw == Some(b"\"directory\""),
-    }
-}
-
-fn is_hex(raw: Option<&[u8]>, digest: &Digest) -> bool {
-    let mut text = [0; 64];
-    hex::encode_to_slice(digest.0, &mut text).is_ok()
-        && raw
-            .and_then(|raw| raw.strip_prefix(b"\""))
-            .and_then(|raw| raw.strip_suffix(b"\""))
-            == Some(&text)
-}
-
-fn leaf_of(entry: &[u8]) -> Digest {
-    sha256(&[&[0], entry])
-}
-
-fn sha256(parts: &[&[u8]]) -> Digest {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut digest = Digest([0; 32]);
-    for (to, from) in digest.0.iter_mut().zip(context.finish().as_ref()) {
-        *to = *from;
-    }
-    digest
-}
-
-fn status(status: Status) -> &'static str {
-    match status {
-        Status::Attempt => "attempt",
-        Status::Success => "success",
-        Status::Failure => "failure",
-    }
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
-}
-
-fn classification(classification: Classification) -> &'static str {
-    match classification {
-        Classification::Public => "PUBLIC",
-        Classification::Internal => "INTERNAL",
-        Classification::Confidential => "CONFIDENTIAL",
-        Classification::Phi => "PHI",
-    }
 }

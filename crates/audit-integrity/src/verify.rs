@@ -24,7 +24,10 @@ pub enum Outcome {
 /// What was found wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names are the field's; docs/verification.md explains each")]
+#[expect(
+    missing_docs,
+    reason = "the names are the field's; docs/verification.md explains each"
+)]
 pub enum FindingKind {
     Edited,
     Deleted,

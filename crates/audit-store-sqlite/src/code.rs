@@ -8,7 +8,7 @@ use audit_store::{DeadLetterReason, Role, StoreError};
 use crate::error::{malformed, refused};
 
 /// Bits of a position below the ledger's number.
-const LEAF_BITS: u32 = 48;
+pub(crate) const LEAF_BITS: u32 = 48;
 /// Leaf indexes are below this (`LeafIndex`); it leaves a bit between leaf and ledger.
 const LEAF_END: u64 = 1 << 47;
 /// Number of the directory; negative, so that no event ledger can ever take it.

@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{LeafIndex, LedgerId};
-use audit_integrity::row::EventRow;
+use audit_integrity::row::{EventRow, StoredRow};
 use audit_store::query::OrganizationScope;
 use audit_store::{EventRead, Found, StoreError, StoredEvent};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
-use crate::code::{bound, position};
+use crate::code::{LEAF_BITS, bound, ledger_code, position};
 use crate::database::Database;
 use crate::error::{Failure, refused};
-use crate::row::{FOUND, ROW, STORED, read_found, read_row, read_stored};
+use crate::row::{FOUND, ROW, STORED, read_found, read_row, read_stored, scan_row};
 use crate::step::Step;
 
 /// Identities a call may name (`EventRead::find`).
@@ -70,7 +70,34 @@ impl EventRead for Database {
     ) -> Result<Vec<EventRow>, StoreError> {
         let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
         self.read("read event rows", move |connection| {
-            rows_between(connection, start, end, max)
+            rows_between(connection, start, end, max, |row| Ok(read_row(row)?))
+        })
+        .await
+    }
+
+    async fn scan(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
+        self.read("scan event rows", move |connection| {
+            rows_between(connection, start, end, max, scan_row)
+        })
+        .await
+    }
+
+    async fn strays(&self, ledgers: &[LedgerId], max: u32) -> Result<Vec<StoredRow>, StoreError> {
+        let gaps = gaps(ledgers)?;
+        self.read("look for stray event rows", move |connection| {
+            let mut found = Vec::new();
+            for (start, end) in gaps {
+                let room = max.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+                found.extend(rows_between(connection, start, end, room, scan_row)?);
+            }
+            Ok(found)
         })
         .await
     }
@@ -134,12 +161,30 @@ pub(crate) fn may_see(scope: &OrganizationScope, organization: &OrganizationId) 
     }
 }
 
-fn rows_between(
+/// Positions that are not leaves of these event ledgers, as ranges (end exclusive).
+fn gaps(ledgers: &[LedgerId]) -> Result<Vec<(i64, i64)>, StoreError> {
+    let mut events: Vec<_> = ledgers
+        .iter()
+        .filter(|ledger| matches!(ledger, LedgerId::Events(_)))
+        .collect();
+    events.sort_unstable();
+    let (mut gaps, mut next) = (Vec::new(), i64::MIN);
+    for ledger in events {
+        let first = ledger_code(*ledger) << LEAF_BITS;
+        gaps.push((next, first));
+        next = bound(*ledger, u64::MAX)?;
+    }
+    gaps.push((next, i64::MAX));
+    Ok(gaps)
+}
+
+fn rows_between<T>(
     connection: &mut Connection,
     start: i64,
     end: i64,
     max: u32,
-) -> Result<Vec<EventRow>, Failure> {
+    read: impl Fn(&Row<'_>) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let sql = format!(
         "SELECT {ROW} FROM audit_event WHERE position >= ?1 AND position < ?2 ORDER BY position"
@@ -157,7 +202,7 @@ fn rows_between(
                 next = Some(row.get(0)?);
                 break;
             }
-            found.push(read_row(row)?);
+            found.push(read(row)?);
             step.count(1);
         }
     }

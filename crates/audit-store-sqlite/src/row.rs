@@ -2,14 +2,14 @@
 
 use audit_event::{EventId, Identity, OrganizationId};
 use audit_integrity::entry::Salt;
-use audit_integrity::ledger::Digest;
-use audit_integrity::row::EventRow;
+use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
+use audit_integrity::row::{EventRow, StoredRow};
 use audit_store::{Found, StoreError, StoredEvent};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
 
 use crate::code;
-use crate::error::malformed;
+use crate::error::{Failure, malformed};
 
 /// Inserts one event; parameters in the order of [`EventColumns::bind`].
 pub(crate) const INSERT: &str = "INSERT INTO audit_event (position, id, organization_id, timestamp, received_at,
@@ -235,6 +235,28 @@ pub(crate) fn read_row(row: &Row<'_>) -> Result<EventRow, StoreError> {
         claim: Digest(read.bytes(16, "claim")?),
         salt: read.salt(17)?,
         canonical: read.canonical(18)?,
+    })
+}
+
+/// A row of [`ROW`] as verification meets it. Only its position must be readable; a ledger number that none can have counts as
+/// the greatest.
+pub(crate) fn scan_row(row: &Row<'_>) -> Result<StoredRow, Failure> {
+    let error = match read_row(row) {
+        Ok(row) => return Ok(StoredRow::Readable(row)),
+        Err(StoreError::Malformed { what }) => what,
+        Err(error) => return Err(error.into()),
+    };
+    let position = Reader::new(row)?.position;
+    let (ledger, leaf_index) = code::address(position).unwrap_or((
+        LedgerId::Events(u16::MAX),
+        LeafIndex(position.unsigned_abs()),
+    ));
+    // `Reader::bad` names the column last.
+    let column = error.rsplit(": ").next().unwrap_or_default().to_owned();
+    Ok(StoredRow::Unreadable {
+        ledger,
+        leaf_index,
+        column,
     })
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
-use audit_integrity::row::EventRow;
+use audit_integrity::row::{EventRow, StoredRow};
 
 use crate::error::StoreError;
 use crate::query::OrganizationScope;
@@ -65,6 +65,12 @@ pub trait EventRead: Send + Sync + std::fmt::Debug {
     ///
     /// Rows that cannot be read as rows are an error naming the address.
     async fn rows(&self, ledger: LedgerId, from: LeafIndex, to: LeafIndex, max: u32) -> Result<Vec<EventRow>, StoreError>;
+
+    /// As [`Self::rows`], for verification: a row that cannot be read is told, with the column, instead of failing the call.
+    async fn scan(&self, ledger: LedgerId, from: LeafIndex, to: LeafIndex, max: u32) -> Result<Vec<StoredRow>, StoreError>;
+
+    /// Rows at addresses that no event ledger of `ledgers` has (another ledger, or beyond every leaf), at most `max`.
+    async fn strays(&self, ledgers: &[LedgerId], max: u32) -> Result<Vec<StoredRow>, StoreError>;
 
     /// (id, organisation) pairs that are stored under more than one timestamp, at most `max`, each with all its addresses.
     async fn reused_ids(&self, max: u32) -> Result<Vec<Found>, StoreError>;
