@@ -364,9 +364,8 @@ impl Gathered {
             }
         }
         self.require("/producerProof/scheme", scheme.is_none());
-        proof.scheme = scheme.unwrap_or_default();
         proof.preimage_rebuildable = proof.preimage.is_none();
-        self.producer_proof = Some(proof);
+        self.producer_proof = scheme.map(|scheme| ProducerProof { scheme, ..proof });
         self.keep_rest("producerProof", rest);
     }
 

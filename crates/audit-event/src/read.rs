@@ -155,7 +155,8 @@ impl Reader<'_> {
 
     fn object(&mut self, depth: usize) -> Result<Object, Failure> {
         self.enter(depth)?;
-        let mut members = Vec::new();
+        // An event has a dozen members; growing to them would copy them thrice.
+        let mut members = Vec::with_capacity(if depth == 1 { 16 } else { 0 });
         let mut key = self
             .jiter
             .known_object()

@@ -203,6 +203,10 @@ impl<N: Into<String>> FromIterator<(N, Value)> for Object {
 /// byte 0xEE or 0xEF) and the other beyond U+FFFF (lead byte 0xF0 or more, in UTF-16 a surrogate below U+E000).
 /// Both lead bytes are larger than every continuation byte, so the first difference shows the case.
 pub(crate) fn utf16_order(a: &str, b: &str) -> Ordering {
+    // Nearly every name is ASCII, and comparing memory is fast.
+    if a.is_ascii() && b.is_ascii() {
+        return a.cmp(b);
+    }
     let (a, b) = (a.as_bytes(), b.as_bytes());
     match a.iter().zip(b).find(|(x, y)| x != y) {
         None => a.len().cmp(&b.len()),
