@@ -244,6 +244,12 @@ mod tests {
             Bundle::decompress(&stored, u32::MAX),
             Err(BundleError::TooLarge)
         ));
+        // Possible for LZ4, impossible for one entry.
+        let zeros = Bundle::of([[0; 1_024].as_slice(); 40]).unwrap().compress();
+        assert!(matches!(
+            Bundle::decompress(&zeros, 1),
+            Err(BundleError::TooLarge)
+        ));
         let right = bundle().encoded().len() as u32;
         for lie in [0, 1, right - 1, right + 1] {
             stored[..4].copy_from_slice(&lie.to_le_bytes());

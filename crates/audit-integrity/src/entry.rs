@@ -423,7 +423,11 @@ mod tests {
                 "{other}"
             );
         }
-        assert!(EntryHeader::from_entry(&[entry.as_bytes(), &[b' '; 1_024]].concat()).is_err());
+        let too_long = EntryHeader {
+            retention_policy: "p".repeat(ENTRY_BYTES_MAX),
+            ..header()
+        };
+        assert!(EntryHeader::from_entry(&too_long.to_entry()).is_err());
     }
 
     #[test]

@@ -226,6 +226,14 @@ mod tests {
         assert!(!altered(&|head| head.state = LedgerState::Closed));
         assert!(!altered(&|head| head.range = range_of(6)));
         assert!(!altered(&|head| head.range.roots.swap(0, 1)));
+        // One root alone is the root of four leaves, or of eight: the range must be that of the size.
+        let four = Head::seal(&key, &origin, 3, LedgerState::Open, range_of(4));
+        let roots = four.range.roots().to_vec();
+        let stretched = Head {
+            range: CompactRange::from_parts(8, roots).unwrap(),
+            ..four
+        };
+        assert!(!stretched.is_authentic(&key, &origin));
         for bit in 0..256 {
             assert!(
                 !altered(&|head| head.mac[bit / 8] ^= 1 << (bit % 8)),

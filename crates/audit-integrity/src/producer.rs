@@ -244,6 +244,12 @@ mod tests {
             Some(&key),
             (Unverifiable, Some(Reason::NoText), false),
         );
+        let lookalike = r#"principalId:{"a":1,"previousHash":null}"#;
+        check(
+            smart(lookalike, HASH, ""),
+            None,
+            (Mismatch, Some(Reason::HashMismatch), false),
+        );
         let edited = TEXT.replace("success", "failure");
         check(
             smart(&edited, HASH, SIGNATURE),
