@@ -115,7 +115,7 @@ impl Gathered {
             }
         };
         // A member that is missing stands here as a value that no rule is broken by.
-        problems.extend(validate::statement(&statement));
+        problems.extend(validate::read_statement(&statement));
         if problems.is_empty() {
             Ok(statement)
         } else {

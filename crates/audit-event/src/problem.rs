@@ -42,13 +42,18 @@ impl Path {
         Self(pointer.into())
     }
 
-    /// A member of what this points at.
+    /// A member of what this points at. A name of more than 256 bytes is cut: the input decides how long it is, and
+    /// the path stands in answers and logs.
     #[must_use]
     pub fn member(&self, name: &str) -> Self {
+        let shown = name
+            .get(..name.floor_char_boundary(NAME_SHOWN_MAX))
+            .unwrap_or(name);
+        let cut = if shown.len() < name.len() { "…" } else { "" };
         Self(format!(
-            "{}/{}",
+            "{}/{}{cut}",
             self.0,
-            name.replace('~', "~0").replace('/', "~1")
+            shown.replace('~', "~0").replace('/', "~1")
         ))
     }
 
@@ -70,6 +75,9 @@ impl fmt::Display for Path {
         f.write_str(&self.0)
     }
 }
+
+/// Longest member name in a path, in bytes; longer than any name a person would look for.
+const NAME_SHOWN_MAX: usize = 256;
 
 /// Stable codes of [`Problem`]; printed in snake case, part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,5 +157,18 @@ impl fmt::Display for Problem {
             self.path.as_str(),
             self.message
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_json_pointer_of_bounded_names() {
+        let path = Path::root().member("a/b~c").index(3).member("");
+        assert_eq!(path.as_str(), "/a~1b~0c/3/");
+        let long = Path::root().member(&"é".repeat(100_000));
+        assert_eq!(long.as_str(), format!("/{}…", "é".repeat(128)));
     }
 }

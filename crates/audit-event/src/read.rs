@@ -63,6 +63,7 @@ pub fn read_value(bytes: &[u8], limits: &ReadLimits) -> Result<ReadValue, Proble
     let mut reader = Reader {
         jiter: Jiter::new(&replaced),
         depth_max: limits.depth_max.min(RECURSION_MAX),
+        may_hold_nul: replaced.contains(&b'\\'),
     };
     let value = reader.document().map_err(Failure::into_problem)?;
     Ok(ReadValue {
@@ -74,6 +75,8 @@ pub fn read_value(bytes: &[u8], limits: &ReadLimits) -> Result<ReadValue, Proble
 struct Reader<'j> {
     jiter: Jiter<'j>,
     depth_max: usize,
+    /// U+0000 can only stand in an escape, so text without a backslash need not be searched for it.
+    may_hold_nul: bool,
 }
 
 /// A problem on its way out of the recursion; each level adds where it stood, so that nothing is paid for paths
@@ -133,9 +136,11 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, peek: Peek, depth: usize) -> Result<Value, Failure> {
+        let may_hold_nul = self.may_hold_nul;
         match peek {
             Peek::String => Ok(Value::String(text(
                 self.jiter.known_str().map_err(failure_of)?,
+                may_hold_nul,
             )?)),
             Peek::Object => self.object(depth).map(Value::Object),
             Peek::Array => self.array(depth),
@@ -155,13 +160,14 @@ impl Reader<'_> {
 
     fn object(&mut self, depth: usize) -> Result<Object, Failure> {
         self.enter(depth)?;
+        let may_hold_nul = self.may_hold_nul;
         // An event has a dozen members; growing to them would copy them thrice.
         let mut members = Vec::with_capacity(if depth == 1 { 16 } else { 0 });
         let mut key = self
             .jiter
             .known_object()
             .map_err(failure_of)?
-            .map(text)
+            .map(|name| text(name, may_hold_nul))
             .transpose()?;
         while let Some(name) = key {
             let peek = self.jiter.peek().map_err(failure_of);
@@ -174,7 +180,7 @@ impl Reader<'_> {
                 .jiter
                 .next_key()
                 .map_err(failure_of)?
-                .map(text)
+                .map(|name| text(name, may_hold_nul))
                 .transpose()?;
         }
         Object::from_members(members).map_err(|name| {
@@ -233,8 +239,8 @@ fn too_precise() -> Failure {
     Failure::new(Code::NumberOutOfRange, "more than 100 significant digits")
 }
 
-fn text(text: &str) -> Result<String, Failure> {
-    if text.as_bytes().contains(&0) {
+fn text(text: &str, may_hold_nul: bool) -> Result<String, Failure> {
+    if may_hold_nul && text.as_bytes().contains(&0) {
         return Err(Failure::new(Code::NulCharacter, "contains U+0000"));
     }
     Ok(text.to_owned())

@@ -28,14 +28,30 @@ pub fn check_skew(
 /// Every rule of a statement that needs no stamp; paths are those of the canonical event.
 #[must_use]
 pub fn statement(statement: &Statement) -> Vec<Problem> {
-    let mut checks = Checks::default();
+    let mut checks = Checks {
+        problems: Vec::new(),
+        nul: true,
+    };
+    checks.statement(statement);
+    checks.problems
+}
+
+/// The same for a statement that was read from JSON: the reader refuses U+0000.
+pub(crate) fn read_statement(statement: &Statement) -> Vec<Problem> {
+    let mut checks = Checks {
+        problems: Vec::new(),
+        nul: false,
+    };
     checks.statement(statement);
     checks.problems
 }
 
 /// Every rule of an event.
 pub(crate) fn event(event: &AuditEvent, written: &Written) -> Vec<Problem> {
-    let mut checks = Checks::default();
+    let mut checks = Checks {
+        problems: Vec::new(),
+        nul: written.nul,
+    };
     checks.statement(&event.statement);
     checks.identity(event);
     if written.size > limits::EVENT_BYTES_MAX {
@@ -54,9 +70,10 @@ pub(crate) fn event(event: &AuditEvent, written: &Written) -> Vec<Problem> {
     checks.problems
 }
 
-#[derive(Default)]
 struct Checks {
     problems: Vec<Problem>,
+    /// Whether some text may contain U+0000.
+    nul: bool,
 }
 
 impl Checks {
@@ -301,7 +318,7 @@ impl Checks {
                 format!("longer than {bytes_max} bytes"),
             );
         }
-        if text.as_bytes().contains(&0) {
+        if self.nul && text.as_bytes().contains(&0) {
             self.problem(path, Code::NulCharacter, "contains U+0000");
         }
     }
