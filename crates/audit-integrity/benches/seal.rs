@@ -7,7 +7,7 @@
 use audit_event::{EventDraft, Timestamp};
 use audit_integrity::claim::claim_of;
 use audit_integrity::digest::sha256;
-use audit_integrity::entry::{Place, Salt, SealedEvent, seal};
+use audit_integrity::entry::{EntryHeader, Place, Salt, SealedEvent, seal};
 use audit_integrity::head::CompactRange;
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 use audit_integrity::tile::TileBuilder;
@@ -43,6 +43,12 @@ fn seal_and_push(criterion: &mut Criterion) {
         bencher.iter(|| sha256(&[&hashed]))
     });
     group.bench_function("claim", |bencher| bencher.iter(|| claim_of(draft.event())));
+    group.bench_function("write the header", |bencher| {
+        bencher.iter(|| sealed.header.to_entry())
+    });
+    group.bench_function("read the header back", |bencher| {
+        bencher.iter(|| EntryHeader::from_entry(&sealed.entry))
+    });
     let (mut builder, mut range, mut full) =
         (TileBuilder::default(), CompactRange::default(), Vec::new());
     let mut push = |sealed: SealedEvent| {
