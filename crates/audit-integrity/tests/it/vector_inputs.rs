@@ -16,7 +16,7 @@ const fn case(name: &'static str, input: &'static str) -> EventCase {
     }
 }
 
-pub(crate) const EVENTS: [EventCase; 14] = [
+pub(crate) const EVENTS: [EventCase; 16] = [
     case(
         "smallest: no id, no organisation, whole seconds",
         r#"{"action":"a","status":"attempt","timestamp":"2026-01-02T03:04:05Z"}"#,
@@ -84,6 +84,14 @@ pub(crate) const EVENTS: [EventCase; 14] = [
     case(
         "the leap day; the zone in lower case",
         r#"{"action":"a","status":"success","timestamp":"2024-02-29t23:59:59z"}"#,
+    ),
+    case(
+        "members that producer and proof do not have; empty text is a value",
+        r#"{"action":"extra","principalId":"","producer":{"id":"p","epoch":0,"seq":1,"host":"h"},"producerProof":{"scheme":"smart-logs","preimage":"text","hash":"982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1","signature":"085ee1020f1f7f02d3fcae21002e9a1ef5dbf8419411136fd304d7ef8677e5d2","note":[1]},"status":"success","timestamp":"2026-01-02T03:04:05Z"}"#,
+    ),
+    case(
+        "the longest organisation and policy, in escapes",
+        r#"{"action":"long","dataClassification":"CONFIDENTIAL","organizationId":"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"","retentionPolicy":"\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\","status":"success","timestamp":"2026-01-02T03:04:05Z"}"#,
     ),
 ];
 

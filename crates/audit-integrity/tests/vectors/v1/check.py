@@ -122,9 +122,10 @@ def canonical_time(text):
 # --- Sections 2 and 3: the event, its id, its claim ----------------------------------------------------------------
 
 TYPED = """eventVersion principalId principalType organizationId action targetResourceType targetResourceId status
-    outcomeDescription durationMs severity dataClassification retentionPolicy correlationId traceparent
-    producer producerProof""".split()
+    outcomeDescription durationMs severity dataClassification retentionPolicy correlationId traceparent""".split()
 PARTS = {
+    "producer": ["id", "epoch", "seq"],
+    "producerProof": ["scheme", "preimage", "hash", "signature", "algorithm", "keyId"],
     "sessionContext": ["sessionId", "ipAddress", "userAgent", "geolocation"],
     "source": ["application", "environment", "version"],
 }
