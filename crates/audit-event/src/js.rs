@@ -130,7 +130,7 @@ fn read_object(text: &mut Scanner<'_>) -> Option<Js> {
         skip_comma(text);
     }
     text.step();
-    // Stable: all other names keep their order.
+    // Stable: all other names keep their order, 2^32 - 1 (which is no index) among them.
     members.sort_by_key(|(name, _)| array_index(name).unwrap_or(u32::MAX));
     Some(Js::Object(members))
 }
@@ -147,7 +147,7 @@ fn skip_comma(text: &mut Scanner<'_>) {
 fn array_index(quoted: &str) -> Option<u32> {
     let name = quoted.strip_prefix('"')?.strip_suffix('"')?;
     let index: u32 = name.parse().ok()?;
-    (index < u32::MAX && index.to_string() == name).then_some(index)
+    (index.to_string() == name).then_some(index)
 }
 
 /// A string token as `JSON.stringify` prints the string it stands for.

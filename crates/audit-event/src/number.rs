@@ -86,10 +86,30 @@ impl Number {
 /// How ECMAScript prints the nearest double of a number token; `None` when there is none.
 pub(crate) fn ecmascript_text(token: &str) -> Option<String> {
     let nearest: f64 = token.parse().ok()?;
-    // `{:e}` prints the shortest digits that read back as this double, which are ECMAScript's.
-    Number::parse(&format!("{nearest:e}"))
+    // `{:e}` prints the shortest digits that read back as this double, which are ECMAScript's but in a tie.
+    let shortest = even_of_tie(nearest).unwrap_or_else(|| format!("{nearest:e}"));
+    Number::parse(&shortest)
         .ok()
         .map(|number| number.to_string())
+}
+
+/// Where a double lies exactly between two shortest texts, ECMAScript takes the one with the even last digit
+/// (ECMA-262, `Number::toString`, note 2); Rust takes the larger. The even one, when that is the smaller.
+fn even_of_tie(double: f64) -> Option<String> {
+    // No double has more than 767 significant digits, so this is its exact value.
+    let exact = format!("{double:.767e}");
+    let (digits, exponent) = exact.split_once('e')?;
+    let smaller = digits
+        .trim_end_matches('0')
+        .strip_suffix('5')?
+        .trim_end_matches('.');
+    let is_even = matches!(
+        smaller.as_bytes().last(),
+        Some(b'0' | b'2' | b'4' | b'6' | b'8')
+    );
+    let text = format!("{smaller}e{exponent}");
+    let same_len = text.len() == format!("{double:e}").len();
+    (is_even && same_len && text.parse() == Ok(double)).then_some(text)
 }
 
 impl From<u64> for Number {
@@ -350,6 +370,26 @@ mod tests {
         assert_eq!(counted("-1.25e-41"), "-0.".len() + 43);
         let long = format!("{}e-1", "9".repeat(60));
         assert_eq!(counted(&long), 61);
+    }
+
+    #[test]
+    fn a_tie_is_printed_with_its_even_digit() {
+        let table = [
+            ("1029144081271910.25", "1029144081271910.2"),
+            ("1029144081271910.75", "1029144081271910.8"),
+            ("-1029144081271910.25", "-1029144081271910.2"),
+            ("2251799813685249.5", "2251799813685249.5"),
+            ("5e-324", "5e-324"),
+            ("2.5", "2.5"),
+            ("-0", "0"),
+        ];
+        for (token, expected) in table {
+            assert_eq!(ecmascript_text(token).as_deref(), Some(expected));
+            assert_eq!(
+                ryu_js::Buffer::new().format(token.parse::<f64>().unwrap()),
+                expected
+            );
+        }
     }
 
     #[test]

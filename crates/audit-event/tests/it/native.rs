@@ -261,6 +261,23 @@ fn an_event_built_in_code_is_checked_as_one_that_was_read() {
         ]
     );
 
+    for in_arrays in [true, false] {
+        let nest = |value, _| match in_arrays {
+            true => Value::Array(vec![value]),
+            false => Value::Object([("0", value)].into_iter().collect()),
+        };
+        let mut event = accept_event(&with(r#""x":1"#));
+        event
+            .statement
+            .details
+            .insert("deep", (0..31).fold(Value::Null, nest));
+        let problems = EventDraft::new(event).unwrap_err();
+        assert_eq!(
+            problems[0].path.as_str(),
+            format!("/details/deep{}", "/0".repeat(30))
+        );
+    }
+
     let mut event = accept_event(&with(r#""id":"order-1""#));
     event.id = EventId::from_bytes([1; 16]);
     event.statement.timestamp_form = TimestampForm::Text("2024-01-01T00:00:01+00:00".to_owned());
