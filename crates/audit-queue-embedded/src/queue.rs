@@ -69,8 +69,8 @@ impl EmbeddedQueue {
         let room_max = u32::try_from(options.pending_bytes_max / ROOM_UNIT)
             .unwrap_or(u32::MAX)
             .clamp(1, 1 << 20);
-        // As many places as there can be commands, and one to close.
-        let (commands, received) = sync_channel(room_max as usize + 1);
+        // As many places as there can be enqueues, one for a poke, one to close.
+        let (commands, received) = sync_channel(room_max as usize + 2);
         let writer = Writer {
             connection: opened.writing,
             commands: received,
@@ -141,13 +141,24 @@ impl EmbeddedQueue {
         self.commands.try_send(command).or(Err(QueueError::Closed))
     }
 
-    /// Has the writer write what consumers did, when nobody waits for it. Without room it is busy and will do so anyway.
-    fn poke(&self) {
-        if !self.shared.poked.swap(true, Ordering::SeqCst)
-            && let Ok(room) = Arc::clone(&self.room).try_acquire_owned()
-        {
-            drop(self.send(Command::Poke(room)));
+    /// Has the writer write what consumers did. One poke is on its way at most, and has a place of its own.
+    fn poke(&self) -> Result<(), QueueError> {
+        if self.shared.poked.swap(true, Ordering::SeqCst) {
+            Ok(())
+        } else {
+            self.send(Command::Poke)
         }
+    }
+
+    /// Returns when the writer has written what consumers did up to now. Takes no room: a caller that is not polled while it
+    /// waits for room would keep everybody else waiting.
+    async fn written(&self) -> Result<(), QueueError> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.state().when_written(answer);
+        self.poke()?;
+        answered
+            .await
+            .map_err(|gone| QueueError::Unknown(Box::new(gone)))
     }
 
     async fn read<T: Send + 'static>(
@@ -226,6 +237,27 @@ impl EmbeddedQueue {
             if let Some(batch) = self.receive_from_file(from_file, budget).await? {
                 return Ok(batch);
             }
+        }
+    }
+}
+
+/// Releases what was taken by a receiver that was dropped before it could hand it on.
+struct TakenBack<'a> {
+    queue: &'a EmbeddedQueue,
+    token: Option<u64>,
+}
+
+impl TakenBack<'_> {
+    fn keep(mut self) {
+        self.token = None;
+    }
+}
+
+impl Drop for TakenBack<'_> {
+    fn drop(&mut self) {
+        if let Some(token) = self.token {
+            self.queue.shared.state().take_back(token);
+            self.queue.shared.wake.notify_waiters();
         }
     }
 }
@@ -342,7 +374,16 @@ impl Consumer for EmbeddedQueue {
             return Ok(nothing());
         };
         let batch = self.receive_in_turn(budget, deadline).await?;
-        self.poke();
+        if batch.deliveries.is_empty() {
+            return Ok(batch);
+        }
+        // The file must know what is handed out before it is: a frame that kills the process at once has to be counted.
+        let taken = TakenBack {
+            queue: self,
+            token: Some(batch.token),
+        };
+        self.written().await?;
+        taken.keep();
         Ok(batch)
     }
 
@@ -350,15 +391,10 @@ impl Consumer for EmbeddedQueue {
         if batch.token == 0 {
             return Ok(());
         }
-        let room = self.room_for(0).await?;
         if !self.shared.state().settle(batch.token) {
             return Err(QueueError::NotHeld);
         }
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Settle(answer, room))?;
-        answered
-            .await
-            .map_err(|gone| QueueError::Unknown(Box::new(gone)))
+        self.written().await
     }
 
     async fn renew(&self, batch: &Batch) -> Result<(), QueueError> {
@@ -376,8 +412,7 @@ impl Consumer for EmbeddedQueue {
             return Err(QueueError::NotHeld);
         }
         self.shared.wake.notify_waiters();
-        self.poke();
-        Ok(())
+        self.poke()
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use audit_queue::{Batch, Budget, Delivery, Frame, Payload, SourcePosition};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::rows::{Item, Totals};
@@ -31,6 +32,10 @@ pub(crate) struct State {
     hold: Duration,
     /// Not in the file yet; the writer takes it with its next transaction.
     unwritten: Unwritten,
+    /// Who wants to know when it is written.
+    waiting: Vec<oneshot::Sender<()>>,
+    writer_gone: bool,
+    /// No call is taken any more.
     pub(crate) closed: bool,
 }
 
@@ -100,6 +105,8 @@ impl State {
                 returned: Vec::new(),
                 delivered_to: 0,
             },
+            waiting: Vec::new(),
+            writer_gone: false,
             closed: false,
         }
     }
@@ -245,6 +252,17 @@ impl State {
         true
     }
 
+    /// The batch never reached a consumer: its frames wait again, and were not delivered.
+    pub(crate) fn take_back(&mut self, token: u64) {
+        if let Some(hold) = self.held.remove(&token) {
+            self.returned.extend(
+                hold.items
+                    .into_iter()
+                    .map(|item| (item.seq, item.redelivered)),
+            );
+        }
+    }
+
     /// Whether the batch was held; its frames are on their way out of the file.
     pub(crate) fn settle(&mut self, token: u64) -> bool {
         let Some(hold) = self.held.remove(&token) else {
@@ -262,12 +280,25 @@ impl State {
         true
     }
 
-    pub(crate) fn take_unwritten(&mut self) -> Unwritten {
-        let delivered_to = self.cursor;
-        Unwritten {
-            delivered_to,
-            ..std::mem::take(&mut self.unwritten)
+    /// Tells when everything up to now is written; drops the answer when there is no writer any more.
+    pub(crate) fn when_written(&mut self, answer: oneshot::Sender<()>) {
+        if !self.writer_gone {
+            self.waiting.push(answer);
         }
+    }
+
+    pub(crate) fn writer_is_gone(&mut self) {
+        self.writer_gone = true;
+        self.waiting.clear();
+    }
+
+    /// What is to be written, and who wants to know when it is.
+    pub(crate) fn take_unwritten(&mut self) -> (Unwritten, Vec<oneshot::Sender<()>>) {
+        let unwritten = Unwritten {
+            delivered_to: self.cursor,
+            ..std::mem::take(&mut self.unwritten)
+        };
+        (unwritten, std::mem::take(&mut self.waiting))
     }
 
     /// The transaction failed; the next one tries again.

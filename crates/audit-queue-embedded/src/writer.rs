@@ -48,6 +48,9 @@ impl Shared {
     }
 }
 
+/// A frame and who waits for the answer.
+type Enqueue = (Box<Incoming>, oneshot::Sender<Result<(), QueueError>>);
+
 /// What the writer is asked.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -57,10 +60,8 @@ pub(crate) enum Command {
         oneshot::Sender<Result<(), QueueError>>,
         OwnedSemaphorePermit,
     ),
-    /// Say when what consumers did is written.
-    Settle(oneshot::Sender<()>, OwnedSemaphorePermit),
-    /// Consumers did something that nobody waits for.
-    Poke(OwnedSemaphorePermit),
+    /// Consumers did something.
+    Poke,
     /// Write what is there and end.
     Close,
 }
@@ -85,8 +86,7 @@ pub(crate) struct Writer {
 /// Commands that are written together.
 #[derive(Debug, Default)]
 struct Group {
-    enqueues: Vec<(Box<Incoming>, oneshot::Sender<Result<(), QueueError>>)>,
-    settles: Vec<oneshot::Sender<()>>,
+    enqueues: Vec<Enqueue>,
     /// Room of the commands, free again when they are answered.
     room: Vec<OwnedSemaphorePermit>,
     close: bool,
@@ -99,11 +99,7 @@ impl Group {
                 self.enqueues.push((incoming, answer));
                 self.room.push(room);
             }
-            Command::Settle(answer, room) => {
-                self.settles.push(answer);
-                self.room.push(room);
-            }
-            Command::Poke(room) => self.room.push(room),
+            Command::Poke => {}
             Command::Close => self.close = true,
         }
     }
@@ -148,13 +144,8 @@ impl Writer {
 
     fn write(&mut self, group: Group) {
         self.shared.poked.store(false, Ordering::SeqCst);
-        let Group {
-            enqueues,
-            settles,
-            room,
-            ..
-        } = group;
-        let unwritten = self.shared.state().take_unwritten();
+        let Group { enqueues, room, .. } = group;
+        let (unwritten, waiting) = self.shared.state().take_unwritten();
         self.settled.note(&unwritten.settled);
         let incoming: Vec<&Incoming> = enqueues.iter().map(|(incoming, _)| &**incoming).collect();
         match self.transact(&incoming, &unwritten) {
@@ -168,11 +159,7 @@ impl Writer {
                 self.write_what_consumers_did(unwritten);
             }
         }
-        // Whoever settled need not know whether it could be written: it will be, and until then receipts cover it.
-        // A caller that went away needs no answer.
-        settles.into_iter().for_each(|answer| {
-            answer.send(()).ok();
-        });
+        tell(waiting);
         drop(room);
     }
 
@@ -224,11 +211,7 @@ impl Writer {
     }
 
     /// First the state, then the consumers, then the answers: who was answered sees it.
-    fn publish(
-        &self,
-        written: Written,
-        enqueues: Vec<(Box<Incoming>, oneshot::Sender<Result<(), QueueError>>)>,
-    ) {
+    fn publish(&self, written: Written, enqueues: Vec<Enqueue>) {
         let mut answers = Vec::with_capacity(enqueues.len());
         {
             let mut state = self.shared.state();
@@ -254,11 +237,7 @@ impl Writer {
             .for_each(|(answer, result)| drop(answer.send(result)));
     }
 
-    fn refuse(
-        &mut self,
-        failed: Failed,
-        enqueues: Vec<(Box<Incoming>, oneshot::Sender<Result<(), QueueError>>)>,
-    ) {
+    fn refuse(&mut self, failed: Failed, enqueues: Vec<Enqueue>) {
         if !self.refusing {
             tracing::error!(error = %failed.error, "the queue's file cannot be written");
         }
@@ -292,14 +271,15 @@ impl Writer {
 
     /// An idle moment: what is not written is tried again, the log is moved, free pages are given back.
     fn tidy(&mut self) {
-        let unwritten = self.shared.state().take_unwritten();
-        let wrote = unwritten.settled.is_empty() && unwritten.returned.is_empty();
-        if !wrote {
+        let (unwritten, waiting) = self.shared.state().take_unwritten();
+        let nothing_to_write = unwritten.settled.is_empty() && unwritten.returned.is_empty();
+        if !nothing_to_write {
             self.write_what_consumers_did(unwritten);
         }
+        tell(waiting);
         self.move_log(MoveLog::Passive);
         let more_free = self.give_back_pages().unwrap_or(false);
-        self.untidy = !wrote || self.logged > 0 || more_free;
+        self.untidy = !nothing_to_write || self.logged > 0 || more_free;
     }
 
     /// One step; whether more is to be done.
@@ -320,13 +300,29 @@ impl Writer {
 
     /// The last transaction. When nothing is held nothing counts as delivered to a process that died.
     fn end(&mut self) {
-        let mut unwritten = self.shared.state().take_unwritten();
+        let (mut unwritten, waiting) = self.shared.state().take_unwritten();
         self.settled.note(&unwritten.settled);
         if unwritten.settled.is_empty() && self.shared.state().holds_nothing() {
             unwritten.delivered_to = 0;
         }
         self.write_what_consumers_did(unwritten);
+        tell(waiting);
         self.move_log(MoveLog::Truncate);
+    }
+}
+
+/// Also when it panics: nobody waits for a writer that is gone.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.state().writer_is_gone();
+    }
+}
+
+/// Whoever settled need not know whether it could be written: it will be, and until then receipts cover it. A caller that
+/// went away needs no answer.
+fn tell(waiting: Vec<oneshot::Sender<()>>) {
+    for answer in waiting {
+        answer.send(()).ok();
     }
 }
 

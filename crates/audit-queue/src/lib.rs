@@ -3,6 +3,8 @@
 //! What it is not: it contains no broker. An adapter implements [`Producer`] and [`Consumer`] and passes
 //! `conformance::run` (feature `conformance`).
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
 pub mod frame;
 pub mod ports;

@@ -1,4 +1,11 @@
 //! The embedded queue against its contract, crashes and a full disk.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what is made for tests is part of the tests"
+)]
+
+mod conformance;
 mod delivery;
 mod made;
