@@ -119,6 +119,16 @@ impl Checks {
             said.target_resource_type.as_deref(),
             limits::INDEXED_TEXT_MAX,
         );
+        self.handling(said);
+        self.stated_id(said.id.as_ref());
+        self.timestamp(said.timestamp, &said.timestamp_form);
+        self.producer(said.producer.as_ref());
+        self.session_context(said.session_context.as_ref());
+        self.source(said.source.as_ref());
+        self.proof(said.producer_proof.as_ref());
+    }
+
+    fn handling(&mut self, said: &Statement) {
         if let Some(organization) = &said.organization_id {
             self.header_text(
                 "/organizationId",
@@ -148,12 +158,6 @@ impl Checks {
                 "not a W3C traceparent of version 00",
             );
         }
-        self.stated_id(said.id.as_ref());
-        self.timestamp(said.timestamp, &said.timestamp_form);
-        self.producer(said.producer.as_ref());
-        self.session_context(said.session_context.as_ref());
-        self.source(said.source.as_ref());
-        self.proof(said.producer_proof.as_ref());
     }
 
     fn stated_id(&mut self, id: Option<&StatedId>) {
