@@ -1,0 +1,4 @@
+//! Everything that the SQLite store promises, on real files.
+
+mod conformance;
+mod place;
