@@ -130,11 +130,16 @@ mod tests {
             ("search_pages", include_str!("conformance/search_pages.rs")),
         ];
         for (area, source) in areas {
-            let cases = source.lines().filter_map(|line| line.strip_prefix("pub async fn "));
+            let cases = source
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub async fn "));
             let names: Vec<_> = cases.filter_map(|case| case.split('(').next()).collect();
             assert!(!names.is_empty(), "{area} has no case");
             for name in names {
-                assert!(list.contains(&format!("{area}::{name},")), "{area}::{name} is not listed");
+                assert!(
+                    list.contains(&format!("{area}::{name},")),
+                    "{area}::{name} is not listed"
+                );
             }
         }
     }

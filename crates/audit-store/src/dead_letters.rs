@@ -80,7 +80,12 @@ pub trait DeadLetters: Send + Sync + std::fmt::Debug {
     async fn get(&self, id: EventId) -> Result<Option<DeadLetter>, StoreError>;
 
     /// Notes that it was sent again. Durable on return. `false` when it was already, or is gone.
-    async fn mark_replayed(&self, id: EventId, at: Timestamp, frame_id: [u8; 16]) -> Result<bool, StoreError>;
+    async fn mark_replayed(
+        &self,
+        id: EventId,
+        at: Timestamp,
+        frame_id: [u8; 16],
+    ) -> Result<bool, StoreError>;
 
     /// Removes it for ever. `false` when there was none. Totals over receipts do not change.
     async fn purge(&self, id: EventId) -> Result<bool, StoreError>;

@@ -62,7 +62,12 @@ pub trait LedgerWriter: Send + Sync + std::fmt::Debug {
     async fn commit(&self, commit: Commit<'_>) -> Result<(), CommitError>;
 
     /// Creates an empty ledger with a head, when it does not exist. Idempotent on `ledger`.
-    async fn open_ledger(&self, ledger: LedgerId, origin: &Origin, head: &Head) -> Result<(), StoreError>;
+    async fn open_ledger(
+        &self,
+        ledger: LedgerId,
+        origin: &Origin,
+        head: &Head,
+    ) -> Result<(), StoreError>;
 
     /// Changes a ledger's state (closed, diverged) with the re-MACed head, if epoch and size still match. Never commits entries.
     async fn set_state(&self, lease: &Lease, head: &Head) -> Result<(), CommitError>;
@@ -110,13 +115,23 @@ pub trait LedgerRead: Send + Sync + std::fmt::Debug {
     async fn ledger(&self, ledger: LedgerId) -> Result<Option<LedgerInfo>, StoreError>;
 
     /// Chunks in order, from the one that contains `from` on, until `leaves_max` leaves or the end; at least one when there is one.
-    async fn chunks(&self, ledger: LedgerId, from: LeafIndex, leaves_max: u32) -> Result<Vec<Chunk>, StoreError>;
+    async fn chunks(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        leaves_max: u32,
+    ) -> Result<Vec<Chunk>, StoreError>;
 
     /// A full tile; `None` when it is not stored.
     async fn tile(&self, ledger: LedgerId, id: TileId) -> Result<Option<FullTile>, StoreError>;
 
     /// Ids of all stored tiles of a ledger, in order, from `after` (exclusive); at most `max`.
-    async fn tiles(&self, ledger: LedgerId, after: Option<TileId>, max: u32) -> Result<Vec<FullTile>, StoreError>;
+    async fn tiles(
+        &self,
+        ledger: LedgerId,
+        after: Option<TileId>,
+        max: u32,
+    ) -> Result<Vec<FullTile>, StoreError>;
 
     /// Control documents in order, from `from`; at most `max`.
     async fn controls(&self, from: LeafIndex, max: u32) -> Result<Vec<ControlRow>, StoreError>;

@@ -17,7 +17,9 @@ pub mod receipts;
 pub mod work;
 
 pub use checkpoints::Checkpoints;
-pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLetters, NewDeadLetter};
+pub use dead_letters::{
+    DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLetters, NewDeadLetter,
+};
 pub use error::{CommitError, StoreError};
 pub use keys::{ApiKey, ApiKeys, NewApiKey, Role};
 pub use leases::{Lease, LeaseInfo, Leases};

@@ -59,15 +59,28 @@ pub trait EventRead: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// The row at an address, every column; `None` when no row is there.
-    async fn row(&self, ledger: LedgerId, index: LeafIndex) -> Result<Option<EventRow>, StoreError>;
+    async fn row(&self, ledger: LedgerId, index: LeafIndex)
+    -> Result<Option<EventRow>, StoreError>;
 
     /// Rows of a ledger in leaf order: from `from`, below `to`, at most `max`. Gaps are left out.
     ///
     /// Rows that cannot be read as rows are an error naming the address.
-    async fn rows(&self, ledger: LedgerId, from: LeafIndex, to: LeafIndex, max: u32) -> Result<Vec<EventRow>, StoreError>;
+    async fn rows(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+    ) -> Result<Vec<EventRow>, StoreError>;
 
     /// As [`Self::rows`], for verification: a row that cannot be read is told, with the column, instead of failing the call.
-    async fn scan(&self, ledger: LedgerId, from: LeafIndex, to: LeafIndex, max: u32) -> Result<Vec<StoredRow>, StoreError>;
+    async fn scan(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+    ) -> Result<Vec<StoredRow>, StoreError>;
 
     /// Rows at addresses that no event ledger of `ledgers` has (another ledger, or beyond every leaf), at most `max`.
     async fn strays(&self, ledgers: &[LedgerId], max: u32) -> Result<Vec<StoredRow>, StoreError>;

@@ -14,7 +14,12 @@ pub trait Cursors: Send + Sync + std::fmt::Debug {
     async fn get(&self, follower: &str, ledger: LedgerId) -> Result<LeafIndex, StoreError>;
 
     /// Moves it. Durable on return.
-    async fn set(&self, follower: &str, ledger: LedgerId, next: LeafIndex) -> Result<(), StoreError>;
+    async fn set(
+        &self,
+        follower: &str,
+        ledger: LedgerId,
+        next: LeafIndex,
+    ) -> Result<(), StoreError>;
 }
 
 /// **Port.** Reports of verification runs, kept as JSON; the newest 100 stay.
@@ -37,7 +42,13 @@ pub trait TextIndex: Send + Sync + std::fmt::Debug {
     async fn cursor(&self, ledger: LedgerId) -> Result<LeafIndex, StoreError>;
 
     /// Indexes rows and moves the cursor to `next`; refused when `from` is not the cursor.
-    async fn index(&self, ledger: LedgerId, from: LeafIndex, next: LeafIndex, rows: &[EventRow]) -> Result<(), StoreError>;
+    async fn index(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        next: LeafIndex,
+        rows: &[EventRow],
+    ) -> Result<(), StoreError>;
 }
 
 /// A migration and whether it is applied.

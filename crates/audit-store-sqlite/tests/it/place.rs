@@ -8,19 +8,19 @@ use async_trait::async_trait;
 use audit_runtime::Clock;
 use audit_store::Store;
 use audit_store::conformance::TestStore;
-use audit_store_sqlite::{Options, SqliteStore};
+use audit_store_sqlite::{DATABASE_FILE, Options, SEARCH_FILE, SqliteStore};
 use tempfile::TempDir;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub struct HandClock(AtomicI64);
+pub(crate) struct HandClock(AtomicI64);
 
 impl HandClock {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(1_800_000_000_000_000)))
     }
 
-    pub fn pass(&self, micros: i64) {
+    pub(crate) fn pass(&self, micros: i64) {
         self.0.fetch_add(micros, Ordering::SeqCst);
     }
 }
@@ -32,23 +32,33 @@ impl Clock for HandClock {
 }
 
 /// A small store: tests open many.
-pub fn options() -> Options {
-    Options { write_cache_kib: 4_096, read_cache_kib: 1_024, readers: 2, ballast_bytes: 64 << 10, ..Options::default() }
+pub(crate) fn options() -> Options {
+    Options {
+        write_cache_kib: 4_096,
+        read_cache_kib: 1_024,
+        readers: 2,
+        ballast_bytes: 64 << 10,
+        ..Options::default()
+    }
 }
 
 /// A store under test.
 #[derive(Debug)]
-pub struct Place {
-    pub directory: TempDir,
-    pub open: SqliteStore,
-    pub clock: Arc<HandClock>,
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+    pub(crate) open: SqliteStore,
+    pub(crate) clock: Arc<HandClock>,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (directory, clock) = (tempfile::tempdir().unwrap(), HandClock::new());
         let open = SqliteStore::open(directory.path(), options(), clock.clone()).unwrap();
-        Self { directory, open, clock }
+        Self {
+            directory,
+            open,
+            clock,
+        }
     }
 }
 
@@ -72,12 +82,23 @@ impl TestStore for Place {
     }
 }
 
-/// Copies the store's files, but not the shared memory of its log: that does not survive a process.
-pub fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if !entry.file_name().to_string_lossy().ends_with("-shm") {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
+/// Copies the store's files, but not the shared memory of its logs: that does not survive a process.
+///
+/// A reader is held meanwhile so that no log is cut back under the copy, and the logs go first: what is moved from a log to
+/// its database after that stands in both.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let readers: Vec<_> = [DATABASE_FILE, SEARCH_FILE].map(|name| hold(&from.join(name))).into();
+    let mut names: Vec<_> = std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.retain(|name| !name.to_string_lossy().ends_with("-shm"));
+    names.sort_by_key(|name| !name.to_string_lossy().ends_with("-wal"));
+    for name in names {
+        std::fs::copy(from.join(&name), to.join(&name)).unwrap();
     }
+    drop(readers);
+}
+
+fn hold(path: &Path) -> rusqlite::Connection {
+    let reader = rusqlite::Connection::open(path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").unwrap();
+    reader
 }

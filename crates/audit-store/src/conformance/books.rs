@@ -3,9 +3,9 @@
 use audit_event::OrganizationId;
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 
+use super::TestStore;
 use super::sample::{self, events};
 use super::scene::{LEDGER, Lane, receipt};
-use super::TestStore;
 use crate::query::OrganizationScope;
 use crate::{NewApiKey, Receipt, Role, StoreError, Totals};
 
@@ -17,14 +17,29 @@ pub async fn receipts_are_found_and_summed(subject: &mut dyn TestStore) {
         let mut prepared = lane.prepare(events(n * 10..n * 10 + n));
         let stored = u32::try_from(n).unwrap();
         prepared.receipts = vec![
-            Receipt { events: stored + 6, duplicate: 1, conflict: 2, dead_lettered: 3, ..receipt(n, stored) },
-            Receipt { events: 5, stored: 5, internal: true, ..receipt(100 + n, 5) },
+            Receipt {
+                events: stored + 6,
+                duplicate: 1,
+                conflict: 2,
+                dead_lettered: 3,
+                ..receipt(n, stored)
+            },
+            Receipt {
+                events: 5,
+                stored: 5,
+                internal: true,
+                ..receipt(100 + n, 5)
+            },
         ];
         written.extend(prepared.receipts.clone());
         lane.commit_twice(subject, prepared).await;
     }
     let store = subject.store();
-    let frames: Vec<_> = written.iter().map(|receipt| receipt.frame_id).chain([sample::frame(999)]).collect();
+    let frames: Vec<_> = written
+        .iter()
+        .map(|receipt| receipt.frame_id)
+        .chain([sample::frame(999)])
+        .collect();
     let mut found = store.receipts.find(&frames).await.unwrap();
     let mut expected = written.clone();
     found.sort_by_key(|receipt| receipt.frame_id);
@@ -33,7 +48,10 @@ pub async fn receipts_are_found_and_summed(subject: &mut dyn TestStore) {
     assert_eq!(store.receipts.find(&[]).await.unwrap(), []);
     for internal in [false, true] {
         let mut sum = Totals::default();
-        for receipt in written.iter().filter(|receipt| receipt.internal == internal) {
+        for receipt in written
+            .iter()
+            .filter(|receipt| receipt.internal == internal)
+        {
             sum.events += u64::from(receipt.events);
             sum.stored += u64::from(receipt.stored);
             sum.duplicate += u64::from(receipt.duplicate);
@@ -51,22 +69,43 @@ pub async fn a_frame_has_one_receipt(subject: &mut dyn TestStore) {
     let mut prepared = lane.prepare(Vec::new());
     prepared.receipts = vec![receipt(1, 1), receipt(1, 1)];
     assert!(store.writer.commit(prepared.commit()).await.is_err());
-    assert_eq!(store.receipts.totals(false).await.unwrap(), Totals::default());
+    assert_eq!(
+        store.receipts.totals(false).await.unwrap(),
+        Totals::default()
+    );
     assert_eq!(store.receipts.find(&[sample::frame(1)]).await.unwrap(), []);
 }
 
 /// "The next leaf the follower wants; 0 when it never ran"; "Moves it. Durable on return."
 pub async fn cursors_move_and_start_at_zero(subject: &mut dyn TestStore) {
     let cursors = subject.store().cursors;
-    assert_eq!(cursors.get("detection", LEDGER).await.unwrap(), LeafIndex(0));
-    cursors.set("detection", LEDGER, LeafIndex(7)).await.unwrap();
-    cursors.set("detection", LedgerId::Directory, LeafIndex(8)).await.unwrap();
+    assert_eq!(
+        cursors.get("detection", LEDGER).await.unwrap(),
+        LeafIndex(0)
+    );
+    cursors
+        .set("detection", LEDGER, LeafIndex(7))
+        .await
+        .unwrap();
+    cursors
+        .set("detection", LedgerId::Directory, LeafIndex(8))
+        .await
+        .unwrap();
     cursors.set("archive", LEDGER, LeafIndex(9)).await.unwrap();
-    cursors.set("detection", LEDGER, LeafIndex(10)).await.unwrap();
+    cursors
+        .set("detection", LEDGER, LeafIndex(10))
+        .await
+        .unwrap();
     subject.crash().await;
     let cursors = subject.store().cursors;
-    assert_eq!(cursors.get("detection", LEDGER).await.unwrap(), LeafIndex(10));
-    assert_eq!(cursors.get("detection", LedgerId::Directory).await.unwrap(), LeafIndex(8));
+    assert_eq!(
+        cursors.get("detection", LEDGER).await.unwrap(),
+        LeafIndex(10)
+    );
+    assert_eq!(
+        cursors.get("detection", LedgerId::Directory).await.unwrap(),
+        LeafIndex(8)
+    );
     assert_eq!(cursors.get("archive", LEDGER).await.unwrap(), LeafIndex(9));
 }
 
@@ -75,15 +114,25 @@ pub async fn runs_are_replaced_and_the_newest_hundred_stay(subject: &mut dyn Tes
     let runs = subject.store().runs;
     assert_eq!(runs.get("run-0").await.unwrap(), None);
     for n in 0..103 {
-        runs.put(&format!("run-{n}"), sample::at(n), r#"{"state":"running"}"#).await.unwrap();
+        runs.put(&format!("run-{n}"), sample::at(n), r#"{"state":"running"}"#)
+            .await
+            .unwrap();
     }
-    runs.put("run-102", sample::at(102), r#"{"state":"done"}"#).await.unwrap();
+    runs.put("run-102", sample::at(102), r#"{"state":"done"}"#)
+        .await
+        .unwrap();
     subject.crash().await;
     let runs = subject.store().runs;
-    assert_eq!(runs.get("run-102").await.unwrap().unwrap(), r#"{"state":"done"}"#);
+    assert_eq!(
+        runs.get("run-102").await.unwrap().unwrap(),
+        r#"{"state":"done"}"#
+    );
     assert_eq!(runs.get("run-2").await.unwrap(), None);
     let listed = runs.list(1_000).await.unwrap();
-    let expected: Vec<_> = (3..103).rev().map(|n| (format!("run-{n}"), sample::at(n))).collect();
+    let expected: Vec<_> = (3..103)
+        .rev()
+        .map(|n| (format!("run-{n}"), sample::at(n)))
+        .collect();
     assert_eq!(listed, expected);
     assert_eq!(runs.list(2).await.unwrap(), expected[..2]);
 }
@@ -91,7 +140,13 @@ pub async fn runs_are_replaced_and_the_newest_hundred_stay(subject: &mut dyn Tes
 /// "Keeps a key; `Refused` when the id is taken"; "All keys, oldest first"; "`false` when there is none, or it was already".
 pub async fn api_keys_are_kept_and_revoked_once(subject: &mut dyn TestStore) {
     let keys = subject.store().api_keys;
-    let roles = [Role::Writer, Role::Viewer, Role::Analyst, Role::ComplianceOfficer, Role::Admin];
+    let roles = [
+        Role::Writer,
+        Role::Viewer,
+        Role::Analyst,
+        Role::ComplianceOfficer,
+        Role::Admin,
+    ];
     let mut made = Vec::new();
     for (n, role) in (0_u8..).zip(roles) {
         let named = |name: &str| OrganizationId::new(name);
@@ -114,10 +169,19 @@ pub async fn api_keys_are_kept_and_revoked_once(subject: &mut dyn TestStore) {
         made.push(key);
     }
     let outcome = keys.create(&made[0]).await;
-    assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(StoreError::Refused { .. })),
+        "{outcome:?}"
+    );
     subject.crash().await;
     let keys = subject.store().api_keys;
-    let listed: Vec<_> = keys.list().await.unwrap().into_iter().map(|kept| kept.key).collect();
+    let listed: Vec<_> = keys
+        .list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|kept| kept.key)
+        .collect();
     made.reverse();
     assert_eq!(listed, made);
     assert_eq!(keys.get("nobody").await.unwrap(), None);
@@ -133,10 +197,30 @@ pub async fn api_keys_are_kept_and_revoked_once(subject: &mut dyn TestStore) {
 pub async fn the_deployment_id_is_written_once(subject: &mut dyn TestStore) {
     let ledgers = subject.store().ledgers;
     assert_eq!(ledgers.deployment_id().await.unwrap(), None);
-    ledgers.set_deployment_id("audit.invalid/A", sample::at(0)).await.unwrap();
-    ledgers.set_deployment_id("audit.invalid/A", sample::at(1)).await.unwrap();
-    let outcome = ledgers.set_deployment_id("audit.invalid/B", sample::at(1)).await;
-    assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
+    ledgers
+        .set_deployment_id("audit.invalid/A", sample::at(0))
+        .await
+        .unwrap();
+    ledgers
+        .set_deployment_id("audit.invalid/A", sample::at(1))
+        .await
+        .unwrap();
+    let outcome = ledgers
+        .set_deployment_id("audit.invalid/B", sample::at(1))
+        .await;
+    assert!(
+        matches!(outcome, Err(StoreError::Refused { .. })),
+        "{outcome:?}"
+    );
     subject.crash().await;
-    assert_eq!(subject.store().ledgers.deployment_id().await.unwrap().unwrap(), "audit.invalid/A");
+    assert_eq!(
+        subject
+            .store()
+            .ledgers
+            .deployment_id()
+            .await
+            .unwrap()
+            .unwrap(),
+        "audit.invalid/A"
+    );
 }

@@ -4,10 +4,10 @@ use audit_event::{OrganizationId, Value};
 use audit_integrity::head::{Head, LedgerState};
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 
+use super::TestStore;
 use super::dead_letters::letter;
 use super::sample::{self, event, events};
 use super::scene::{Books, LEDGER, Lane, key, origin, receipt};
-use super::TestStore;
 use crate::leases::LEASE_MICROS;
 use crate::{CommitError, StoreError};
 
@@ -30,35 +30,63 @@ pub async fn a_commit_of_books_alone_leaves_the_head(subject: &mut dyn TestStore
     lane.commit(&subject.store(), events(0..3)).await;
     let head = lane.head.clone();
     let mut books = lane.prepare(Vec::new());
-    books.receipts.push(crate::Receipt { stored: 0, duplicate: 2, ..receipt(7, 2) });
+    books.receipts.push(crate::Receipt {
+        stored: 0,
+        duplicate: 2,
+        ..receipt(7, 2)
+    });
     books.dead_letters.push(letter(2));
     lane.commit_twice(subject, books).await;
-    let info = subject.store().ledgers.ledger(LEDGER).await.unwrap().unwrap();
+    let info = subject
+        .store()
+        .ledgers
+        .ledger(LEDGER)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(info.head, head);
-    assert_eq!(subject.store().receipts.totals(false).await.unwrap().duplicate, 2);
+    assert_eq!(
+        subject
+            .store()
+            .receipts
+            .totals(false)
+            .await
+            .unwrap()
+            .duplicate,
+        2
+    );
 }
 
 /// "a crash at any moment leaves all of it or nothing": a failing event in the middle leaves nothing of the others.
-pub async fn an_event_that_is_stored_already_takes_the_whole_commit_back(subject: &mut dyn TestStore) {
+pub async fn an_event_that_is_stored_already_takes_the_whole_commit_back(
+    subject: &mut dyn TestStore,
+) {
     let mut lane = Lane::open(&subject.store(), LEDGER).await;
     lane.commit(&subject.store(), events([5])).await;
     let before = Books::read(&subject.store(), LEDGER).await;
     let mut prepared = lane.prepare(events(0..10)).receipted(3);
     prepared.dead_letters.push(letter(3));
     let outcome = subject.store().writer.commit(prepared.commit()).await;
-    assert!(matches!(outcome, Err(CommitError::AlreadyStored)), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(CommitError::AlreadyStored)),
+        "{outcome:?}"
+    );
     assert_eq!(Books::read(&subject.store(), LEDGER).await, before);
     subject.crash().await;
     assert_eq!(Books::read(&subject.store(), LEDGER).await, before);
     let store = subject.store();
     assert_eq!(store.receipts.find(&[sample::frame(3)]).await.unwrap(), []);
     // The same events without the one are taken: nothing of the failed commit is in the way.
-    let rest = lane.prepare(events((0..10).filter(|n| *n != 5))).receipted(3);
+    let rest = lane
+        .prepare(events((0..10).filter(|n| *n != 5)))
+        .receipted(3);
     lane.commit_twice(subject, rest).await;
 }
 
 /// "Unique on identity and on `Receipt::frame_id`".
-pub async fn a_receipt_that_is_stored_already_takes_the_whole_commit_back(subject: &mut dyn TestStore) {
+pub async fn a_receipt_that_is_stored_already_takes_the_whole_commit_back(
+    subject: &mut dyn TestStore,
+) {
     let mut lane = Lane::open(&subject.store(), LEDGER).await;
     let first = lane.prepare(events(0..3)).receipted(9);
     lane.commit_twice(subject, first).await;
@@ -67,7 +95,10 @@ pub async fn a_receipt_that_is_stored_already_takes_the_whole_commit_back(subjec
     // Other events, the same frame.
     let again = lane.prepare(events(10..13)).receipted(9);
     let outcome = store.writer.commit(again.commit()).await;
-    assert!(matches!(outcome, Err(CommitError::AlreadyStored)), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(CommitError::AlreadyStored)),
+        "{outcome:?}"
+    );
     assert_eq!(Books::read(&store, LEDGER).await, before);
 }
 
@@ -77,7 +108,12 @@ pub async fn another_epoch_fences_the_commit(subject: &mut dyn TestStore) {
     let stale = lane.prepare(events(0..3)).receipted(1);
     subject.pass(LEASE_MICROS + 1).await;
     let store = subject.store();
-    let taken = store.leases.acquire(LEDGER, "lane-2").await.unwrap().expect("the lease ran out");
+    let taken = store
+        .leases
+        .acquire(LEDGER, "lane-2")
+        .await
+        .unwrap()
+        .expect("the lease ran out");
     let before = Books::read(&store, LEDGER).await;
     let outcome = store.writer.commit(stale.commit()).await;
     assert!(matches!(outcome, Err(CommitError::Fenced)), "{outcome:?}");
@@ -87,7 +123,12 @@ pub async fn another_epoch_fences_the_commit(subject: &mut dyn TestStore) {
     let mut lane = lane;
     lane.lease = taken;
     let prepared = lane.prepare(events(0..3)).receipted(1);
-    subject.store().writer.commit(prepared.commit()).await.unwrap();
+    subject
+        .store()
+        .writer
+        .commit(prepared.commit())
+        .await
+        .unwrap();
 }
 
 /// "Gives it back at once": who gave the lease back commits nothing more.
@@ -108,7 +149,10 @@ pub async fn a_head_that_moved_refuses_the_commit(subject: &mut dyn TestStore) {
     lane.commit(&store, events(0..3)).await;
     let before = Books::read(&store, LEDGER).await;
     let outcome = store.writer.commit(late.commit()).await;
-    assert!(matches!(outcome, Err(CommitError::HeadMoved { expected: 0 })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(CommitError::HeadMoved { expected: 0 })),
+        "{outcome:?}"
+    );
     assert_eq!(Books::read(&store, LEDGER).await, before);
 }
 
@@ -128,7 +172,10 @@ pub async fn parts_that_contradict_each_other_are_refused(subject: &mut dyn Test
     shifted.chunk.as_mut().unwrap().first_leaf = LeafIndex(1);
     for wrong in [fewer, swapped, headless, shifted] {
         let outcome = store.writer.commit(wrong.commit()).await;
-        assert!(matches!(outcome, Err(CommitError::HeadMoved { .. })), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(CommitError::HeadMoved { .. })),
+            "{outcome:?}"
+        );
     }
     assert_eq!(Books::read(&store, LEDGER).await, before);
     store.writer.commit(whole.commit()).await.unwrap();
@@ -139,12 +186,22 @@ pub async fn a_closed_ledger_takes_no_commit(subject: &mut dyn TestStore) {
     let mut lane = Lane::open(&subject.store(), LEDGER).await;
     lane.commit(&subject.store(), events(0..3)).await;
     let store = subject.store();
-    let sealed = |epoch, range| Head::seal(&key(), &origin(LEDGER), epoch, LedgerState::Closed, range);
-    let elsewhere = sealed(lane.lease.epoch, audit_integrity::head::CompactRange::default());
+    let sealed =
+        |epoch, range| Head::seal(&key(), &origin(LEDGER), epoch, LedgerState::Closed, range);
+    let elsewhere = sealed(
+        lane.lease.epoch,
+        audit_integrity::head::CompactRange::default(),
+    );
     let outcome = store.writer.set_state(&lane.lease, &elsewhere).await;
-    assert!(matches!(outcome, Err(CommitError::HeadMoved { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(CommitError::HeadMoved { .. })),
+        "{outcome:?}"
+    );
     let closed = sealed(lane.lease.epoch, lane.head.range.clone());
-    let foreign = crate::Lease { epoch: lane.lease.epoch + 1, ..lane.lease.clone() };
+    let foreign = crate::Lease {
+        epoch: lane.lease.epoch + 1,
+        ..lane.lease.clone()
+    };
     let outcome = store.writer.set_state(&foreign, &closed).await;
     assert!(matches!(outcome, Err(CommitError::Fenced)), "{outcome:?}");
     store.writer.set_state(&lane.lease, &closed).await.unwrap();
@@ -172,19 +229,37 @@ pub async fn a_dropped_commit_happens_whole_or_not_at_all(subject: &mut dyn Test
     store.writer.probe().await.unwrap();
     subject.crash().await;
     let store = subject.store();
-    let size = store.ledgers.ledger(LEDGER).await.unwrap().unwrap().head.size;
-    let rows = store.events.rows(LEDGER, LeafIndex(0), LeafIndex(100), 100).await.unwrap();
+    let size = store
+        .ledgers
+        .ledger(LEDGER)
+        .await
+        .unwrap()
+        .unwrap()
+        .head
+        .size;
+    let rows = store
+        .events
+        .rows(LEDGER, LeafIndex(0), LeafIndex(100), 100)
+        .await
+        .unwrap();
     let receipts = store.receipts.find(&[sample::frame(1)]).await.unwrap();
     let outcome = (size, rows.len(), receipts.len());
-    assert!(outcome == (0, 0, 0) || outcome == (50, 50, 1), "{outcome:?}");
+    assert!(
+        outcome == (0, 0, 0) || outcome == (50, 50, 1),
+        "{outcome:?}"
+    );
 }
 
 /// "Unique on identity": (id, organisation, timestamp), not less.
-pub async fn the_same_id_in_another_organization_or_at_another_time_is_another_event(subject: &mut dyn TestStore) {
+pub async fn the_same_id_in_another_organization_or_at_another_time_is_another_event(
+    subject: &mut dyn TestStore,
+) {
     let mut lane = Lane::open(&subject.store(), LEDGER).await;
     let drafts = vec![
         event(1, |_same| ()),
-        event(1, |event| event.organization_id = OrganizationId::new("org-b")),
+        event(1, |event| {
+            event.organization_id = OrganizationId::new("org-b")
+        }),
         event(1, |event| event.organization_id = OrganizationId::none()),
         event(1, |event| event.statement.timestamp = sample::at(77)),
     ];
@@ -196,7 +271,10 @@ pub async fn the_same_id_in_another_organization_or_at_another_time_is_another_e
     });
     let prepared = lane.prepare(vec![other]);
     let outcome = subject.store().writer.commit(prepared.commit()).await;
-    assert!(matches!(outcome, Err(CommitError::AlreadyStored)), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(CommitError::AlreadyStored)),
+        "{outcome:?}"
+    );
 }
 
 /// "A commit that writes and rolls back or writes a marker": it leaves the ledgers alone.
@@ -205,7 +283,10 @@ pub async fn a_probe_writes(subject: &mut dyn TestStore) {
     let lane = Lane::open(&store, LEDGER).await;
     store.writer.probe().await.unwrap();
     store.writer.probe().await.unwrap();
-    assert_eq!(store.ledgers.ledger(LEDGER).await.unwrap().unwrap().head, lane.head);
+    assert_eq!(
+        store.ledgers.ledger(LEDGER).await.unwrap().unwrap().head,
+        lane.head
+    );
     assert!(store.writer.writers() >= 1);
     // A ledger that does not exist is an answer, not a fault.
     let none: Result<_, StoreError> = store.ledgers.ledger(LedgerId::Events(9)).await;

@@ -41,7 +41,10 @@ pub fn event(n: u64, change: impl FnOnce(&mut AuditEvent)) -> EventDraft {
         statement: statement(when),
         annotations: Object::new(),
     };
-    event.statement.details.insert("number", Value::Number(n.into()));
+    event
+        .statement
+        .details
+        .insert("number", Value::Number(n.into()));
     change(&mut event);
     EventDraft::new(event).unwrap()
 }

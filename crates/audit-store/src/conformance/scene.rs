@@ -110,12 +110,38 @@ fn sealed_at() -> Timestamp {
 impl Lane {
     /// Opens the ledger when it is not there, and takes its lease.
     pub async fn open(store: &Store, ledger: LedgerId) -> Self {
-        let empty = Head::seal(&key(), &origin(ledger), 0, LedgerState::Open, CompactRange::default());
-        store.writer.open_ledger(ledger, &origin(ledger), &empty).await.unwrap();
-        let lease = store.leases.acquire(ledger, OWNER).await.unwrap().expect("the ledger is free");
-        let info = store.ledgers.ledger(ledger).await.unwrap().expect("it was opened");
+        let empty = Head::seal(
+            &key(),
+            &origin(ledger),
+            0,
+            LedgerState::Open,
+            CompactRange::default(),
+        );
+        store
+            .writer
+            .open_ledger(ledger, &origin(ledger), &empty)
+            .await
+            .unwrap();
+        let lease = store
+            .leases
+            .acquire(ledger, OWNER)
+            .await
+            .unwrap()
+            .expect("the ledger is free");
+        let info = store
+            .ledgers
+            .ledger(ledger)
+            .await
+            .unwrap()
+            .expect("it was opened");
         assert_eq!(info.head.size, 0, "cases begin with an empty store");
-        Self { lease, head: info.head, committed: Vec::new(), ledger, tiles: TileBuilder::default() }
+        Self {
+            lease,
+            head: info.head,
+            committed: Vec::new(),
+            ledger,
+            tiles: TileBuilder::default(),
+        }
     }
 
     /// Seals drafts at the end of the ledger.
@@ -126,10 +152,18 @@ impl Lane {
             let claim = claim_of(draft.event());
             let mut salt = [0x5a; 16];
             salt[8..].copy_from_slice(&index.to_be_bytes());
-            let place = Place { ledger: self.ledger, index: LeafIndex(index), sealed_at: sealed_at(), salt: Salt(salt) };
+            let place = Place {
+                ledger: self.ledger,
+                index: LeafIndex(index),
+                sealed_at: sealed_at(),
+                salt: Salt(salt),
+            };
             events.push(seal(draft, claim, &place));
         }
-        let entries: Vec<_> = events.iter().map(|event| (event.entry.clone(), event.leaf_hash)).collect();
+        let entries: Vec<_> = events
+            .iter()
+            .map(|event| (event.entry.clone(), event.leaf_hash))
+            .collect();
         let mut prepared = self.with_entries(&entries);
         prepared.events = events;
         prepared
@@ -148,14 +182,18 @@ impl Lane {
             };
             controls.push(seal_control(ControlKind::Snapshot, document, &place));
         }
-        let entries: Vec<_> = controls.iter().map(|control| (control.entry.clone(), control.leaf_hash)).collect();
+        let entries: Vec<_> = controls
+            .iter()
+            .map(|control| (control.entry.clone(), control.leaf_hash))
+            .collect();
         let mut prepared = self.with_entries(&entries);
         prepared.controls = controls;
         prepared
     }
 
     fn with_entries(&self, entries: &[(Vec<u8>, Digest)]) -> Prepared {
-        let (mut tiles, mut after, mut range) = (Vec::new(), self.tiles.clone(), self.head.range.clone());
+        let (mut tiles, mut after, mut range) =
+            (Vec::new(), self.tiles.clone(), self.head.range.clone());
         for (_, leaf) in entries {
             after.push(*leaf, &mut tiles);
             range.push(*leaf);
@@ -163,11 +201,19 @@ impl Lane {
         let chunk = (!entries.is_empty()).then(|| Chunk {
             first_leaf: LeafIndex(self.head.size),
             count: u32::try_from(entries.len()).unwrap(),
-            entries: Bundle::of(entries.iter().map(|(entry, _)| entry.as_slice())).unwrap().compress(),
+            entries: Bundle::of(entries.iter().map(|(entry, _)| entry.as_slice()))
+                .unwrap()
+                .compress(),
             leaf_hashes: entries.iter().flat_map(|(_, leaf)| leaf.0).collect(),
         });
         let head = match chunk {
-            Some(_) => Head::seal(&key(), &origin(self.ledger), self.lease.epoch, LedgerState::Open, range),
+            Some(_) => Head::seal(
+                &key(),
+                &origin(self.ledger),
+                self.lease.epoch,
+                LedgerState::Open,
+                range,
+            ),
             None => self.head.clone(),
         };
         Prepared {
@@ -188,7 +234,8 @@ impl Lane {
     pub fn advance(&mut self, prepared: &Prepared) {
         self.head = prepared.head.clone();
         self.tiles = prepared.after.clone();
-        self.committed.extend(prepared.events.iter().map(EventRow::of));
+        self.committed
+            .extend(prepared.events.iter().map(EventRow::of));
     }
 
     /// Commits drafts.
@@ -202,25 +249,56 @@ impl Lane {
     /// Commits, kills the process before the delivery is settled, and delivers again: once as it was, once as a new lane
     /// would that did not look first. Nothing may be stored twice.
     pub async fn commit_twice(&mut self, subject: &mut dyn TestStore, prepared: Prepared) {
-        subject.store().writer.commit(prepared.commit()).await.unwrap();
+        subject
+            .store()
+            .writer
+            .commit(prepared.commit())
+            .await
+            .unwrap();
         self.advance(&prepared);
         let before = Books::read(&subject.store(), self.ledger).await;
         subject.crash().await;
         let store = subject.store();
-        assert_eq!(Books::read(&store, self.ledger).await, before, "a commit that returned was lost");
+        assert_eq!(
+            Books::read(&store, self.ledger).await,
+            before,
+            "a commit that returned was lost"
+        );
         if prepared.chunk.is_some() {
             let again = store.writer.commit(prepared.commit()).await;
-            assert!(matches!(again, Err(CommitError::HeadMoved { .. } | CommitError::AlreadyStored)), "{again:?}");
+            assert!(
+                matches!(
+                    again,
+                    Err(CommitError::HeadMoved { .. } | CommitError::AlreadyStored)
+                ),
+                "{again:?}"
+            );
         }
-        self.lease = store.leases.acquire(self.ledger, OWNER).await.unwrap().expect("its own lease");
-        let drafts = prepared.events.iter().map(|event| event.draft.clone()).collect();
+        self.lease = store
+            .leases
+            .acquire(self.ledger, OWNER)
+            .await
+            .unwrap()
+            .expect("its own lease");
+        let drafts = prepared
+            .events
+            .iter()
+            .map(|event| event.draft.clone())
+            .collect();
         let mut renumbered = self.prepare(drafts);
         renumbered.receipts.clone_from(&prepared.receipts);
         if !renumbered.events.is_empty() || !renumbered.receipts.is_empty() {
             let again = store.writer.commit(renumbered.commit()).await;
-            assert!(matches!(again, Err(CommitError::AlreadyStored)), "{again:?}");
+            assert!(
+                matches!(again, Err(CommitError::AlreadyStored)),
+                "{again:?}"
+            );
         }
-        assert_eq!(Books::read(&store, self.ledger).await, before, "a delivery was stored twice");
+        assert_eq!(
+            Books::read(&store, self.ledger).await,
+            before,
+            "a delivery was stored twice"
+        );
     }
 }
 
@@ -241,11 +319,29 @@ impl Books {
     pub async fn read(store: &Store, ledger: LedgerId) -> Self {
         let all = LeafIndex(u64::MAX);
         Self {
-            head: store.ledgers.ledger(ledger).await.unwrap().expect("the ledger is open").head,
-            rows: store.events.rows(ledger, LeafIndex(0), all, u32::MAX).await.unwrap(),
-            chunks: store.ledgers.chunks(ledger, LeafIndex(0), u32::MAX).await.unwrap(),
+            head: store
+                .ledgers
+                .ledger(ledger)
+                .await
+                .unwrap()
+                .expect("the ledger is open")
+                .head,
+            rows: store
+                .events
+                .rows(ledger, LeafIndex(0), all, u32::MAX)
+                .await
+                .unwrap(),
+            chunks: store
+                .ledgers
+                .chunks(ledger, LeafIndex(0), u32::MAX)
+                .await
+                .unwrap(),
             tiles: store.ledgers.tiles(ledger, None, u32::MAX).await.unwrap(),
-            controls: store.ledgers.controls(LeafIndex(0), u32::MAX).await.unwrap(),
+            controls: store
+                .ledgers
+                .controls(LeafIndex(0), u32::MAX)
+                .await
+                .unwrap(),
             totals: store.receipts.totals(false).await.unwrap(),
             waiting: store.dead_letters.waiting().await.unwrap(),
         }

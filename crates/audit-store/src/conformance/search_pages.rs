@@ -11,7 +11,11 @@ use crate::query::OrganizationScope;
 use crate::{Filter, Order, PageRequest, Store, StoreError, StoredEvent};
 
 /// All pages, one after the other; `between` happens after each.
-async fn pages(store: &Store, first: PageRequest, mut between: impl AsyncFnMut()) -> Vec<StoredEvent> {
+async fn pages(
+    store: &Store,
+    first: PageRequest,
+    mut between: impl AsyncFnMut(),
+) -> Vec<StoredEvent> {
     let mut request = first;
     let mut found = Vec::new();
     for _ in 0..1_000 {
@@ -28,11 +32,19 @@ async fn pages(store: &Store, first: PageRequest, mut between: impl AsyncFnMut()
 }
 
 fn numbers(found: &[StoredEvent]) -> Vec<(LedgerId, u64)> {
-    found.iter().map(|event| (event.ledger, event.leaf_index.0)).collect()
+    found
+        .iter()
+        .map(|event| (event.ledger, event.leaf_index.0))
+        .collect()
 }
 
-fn keys(found: &[StoredEvent]) -> Vec<(audit_event::Timestamp, audit_event::EventId, OrganizationId)> {
-    found.iter().map(|event| (event.timestamp, event.id, event.organization_id.clone())).collect()
+fn keys(
+    found: &[StoredEvent],
+) -> Vec<(audit_event::Timestamp, audit_event::EventId, OrganizationId)> {
+    found
+        .iter()
+        .map(|event| (event.timestamp, event.id, event.organization_id.clone()))
+        .collect()
 }
 
 /// "Order of (timestamp, id)"; "Where to go on; `None` when there is no more."
@@ -50,16 +62,35 @@ pub async fn pages_follow_each_other_in_both_orders(subject: &mut dyn TestStore)
     lane.commit(&store, drafts.collect()).await;
     let filters = [
         Filter::default(),
-        Filter { principal_id: Some("p-1".to_owned()), ..Filter::default() },
-        Filter { organization_id: Some(OrganizationId::new("org-b")), ..Filter::default() },
-        Filter { since: Some(sample::at(5)), until: Some(sample::at(31)), ..Filter::default() },
+        Filter {
+            principal_id: Some("p-1".to_owned()),
+            ..Filter::default()
+        },
+        Filter {
+            organization_id: Some(OrganizationId::new("org-b")),
+            ..Filter::default()
+        },
+        Filter {
+            since: Some(sample::at(5)),
+            until: Some(sample::at(31)),
+            ..Filter::default()
+        },
     ];
     for filter in filters {
-        let whole = store.query.search(&request(filter.clone())).await.unwrap().events;
+        let whole = store
+            .query
+            .search(&request(filter.clone()))
+            .await
+            .unwrap()
+            .events;
         assert!(keys(&whole).is_sorted_by(|a, b| a > b), "newest first");
         for order in [Order::Newest, Order::Oldest] {
             for limit in [1, 3, 7, 39, 40, 41] {
-                let first = PageRequest { order, limit, ..request(filter.clone()) };
+                let first = PageRequest {
+                    order,
+                    limit,
+                    ..request(filter.clone())
+                };
                 let mut found = pages(&store, first, async || ()).await;
                 if order == Order::Oldest {
                     found.reverse();
@@ -76,29 +107,66 @@ pub async fn pages_stay_stable_while_events_arrive(subject: &mut dyn TestStore) 
     let mut lane = Lane::open(&store, LEDGER).await;
     let mut other = Lane::open(&store, LedgerId::Events(1)).await;
     lane.commit(&store, events((0..30).map(|n| n * 10))).await;
-    other.commit(&store, events((0..30).map(|n| n * 10 + 5))).await;
+    other
+        .commit(&store, events((0..30).map(|n| n * 10 + 5)))
+        .await;
     for order in [Order::Newest, Order::Oldest] {
-        let whole = store.query.search(&PageRequest { order, ..request(Filter::default()) }).await.unwrap();
+        let whole = store
+            .query
+            .search(&PageRequest {
+                order,
+                ..request(Filter::default())
+            })
+            .await
+            .unwrap();
         let mut arrived = u64::from(order == Order::Oldest);
-        let first = PageRequest { order, limit: 4, ..request(Filter::default()) };
+        let first = PageRequest {
+            order,
+            limit: 4,
+            ..request(Filter::default())
+        };
         let found = pages(&store, first, async || {
             // Times between, before and after those of the pages, in both ledgers and in one that is opened meanwhile.
             arrived += 2;
-            lane.commit(&store, events([arrived * 10 + 1, 100_000 + arrived])).await;
+            lane.commit(&store, events([arrived * 10 + 1, 100_000 + arrived]))
+                .await;
             other.commit(&store, events([arrived * 10 + 2])).await;
         })
         .await;
         assert_eq!(numbers(&found), numbers(&whole.events), "{order:?}");
         assert!(arrived > 10, "events did arrive meanwhile");
     }
-    let first = PageRequest { limit: 4, ..request(Filter::default()) };
+    let first = PageRequest {
+        limit: 4,
+        ..request(Filter::default())
+    };
     let page = store.query.search(&first).await.unwrap();
     let mut third = Lane::open(&store, LedgerId::Events(2)).await;
     third.commit(&store, events([200_001, 7])).await;
-    let rest = pages(&store, PageRequest { after: page.next, ..first }, async || ()).await;
-    assert!(rest.iter().all(|event| event.ledger != LedgerId::Events(2)), "a ledger opened later stays out");
-    let now = store.query.search(&request(Filter::default())).await.unwrap();
-    assert!(now.events.iter().any(|event| event.ledger == LedgerId::Events(2)), "a new search sees it");
+    let rest = pages(
+        &store,
+        PageRequest {
+            after: page.next,
+            ..first
+        },
+        async || (),
+    )
+    .await;
+    assert!(
+        rest.iter().all(|event| event.ledger != LedgerId::Events(2)),
+        "a ledger opened later stays out"
+    );
+    let now = store
+        .query
+        .search(&request(Filter::default()))
+        .await
+        .unwrap();
+    assert!(
+        now.events
+            .iter()
+            .any(|event| event.ledger == LedgerId::Events(2)),
+        "a new search sees it"
+    );
 }
 
 /// "keyset (timestamp, id)": events of one instant are neither lost nor repeated between pages.
@@ -119,19 +187,32 @@ pub async fn equal_times_are_paged_by_id_and_organization(subject: &mut dyn Test
     lane.commit(&store, drafts).await;
     let filters = [
         Filter::default(),
-        Filter { principal_id: Some("alice".to_owned()), ..Filter::default() },
-        Filter { correlation_id: Some("c".to_owned()), ..Filter::default() },
+        Filter {
+            principal_id: Some("alice".to_owned()),
+            ..Filter::default()
+        },
+        Filter {
+            correlation_id: Some("c".to_owned()),
+            ..Filter::default()
+        },
     ];
     for filter in filters {
         for order in [Order::Newest, Order::Oldest] {
             for limit in [1, 2, 3, 20] {
-                let first = PageRequest { order, limit, ..request(filter.clone()) };
+                let first = PageRequest {
+                    order,
+                    limit,
+                    ..request(filter.clone())
+                };
                 let mut found = keys(&pages(&store, first, async || ()).await);
                 if order == Order::Newest {
                     found.reverse();
                 }
                 assert_eq!(found.len(), 20, "{filter:?} {order:?} {limit}");
-                assert!(found.is_sorted_by(|a, b| a < b), "{filter:?} {order:?} {limit}");
+                assert!(
+                    found.is_sorted_by(|a, b| a < b),
+                    "{filter:?} {order:?} {limit}"
+                );
             }
         }
     }
@@ -141,10 +222,26 @@ pub async fn equal_times_are_paged_by_id_and_organization(subject: &mut dyn Test
 pub async fn limits_are_checked(subject: &mut dyn TestStore) {
     let store = subject.store();
     for limit in [0, 1_001] {
-        let outcome = store.query.search(&PageRequest { limit, ..request(Filter::default()) }).await;
-        assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
+        let outcome = store
+            .query
+            .search(&PageRequest {
+                limit,
+                ..request(Filter::default())
+            })
+            .await;
+        assert!(
+            matches!(outcome, Err(StoreError::Refused { .. })),
+            "{outcome:?}"
+        );
     }
     let scope = OrganizationScope::Only(Vec::new());
-    let page = store.query.search(&PageRequest { scope, ..request(Filter::default()) }).await.unwrap();
+    let page = store
+        .query
+        .search(&PageRequest {
+            scope,
+            ..request(Filter::default())
+        })
+        .await
+        .unwrap();
     assert_eq!((page.events, page.next), (Vec::new(), None));
 }
