@@ -257,6 +257,12 @@ impl ControlDocument {
     }
 }
 
+/// A digest as checkpoints and reports print it.
+#[must_use]
+pub fn base64_of(digest: &Digest) -> String {
+    BASE64_STANDARD.encode(digest.0)
+}
+
 fn object<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     Value::Object(members.into_iter().collect())
 }
@@ -275,7 +281,7 @@ fn ledger_value(ledger: LedgerId) -> Value {
 fn standing_value(standing: &LedgerStanding) -> Value {
     object([
         ("ledger", ledger_value(standing.ledger)),
-        ("root", BASE64_STANDARD.encode(standing.tree.root.0).into()),
+        ("root", base64_of(&standing.tree.root).into()),
         ("size", number(standing.tree.size)),
         ("state", standing.state.as_str().into()),
     ])

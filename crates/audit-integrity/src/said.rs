@@ -186,19 +186,28 @@ pub(crate) fn is_text(raw: Option<&[u8]>, column: Option<&str>) -> bool {
     }
 }
 
+/// The time of a raw value in canonical form.
+pub(crate) fn time_of(raw: Option<&[u8]>) -> Option<Timestamp> {
+    let text = raw.and_then(spans::text)?;
+    match Timestamp::parse(&text, MissingZone::Refuse) {
+        Ok((time, TimestampForm::Canonical)) => Some(time),
+        _ => None,
+    }
+}
+
+/// The id of a raw value, lower case as canonical bytes have it.
+pub(crate) fn id_of(raw: Option<&[u8]>) -> Option<EventId> {
+    let text = raw.and_then(spans::text)?;
+    // Parsing takes upper case too; printing does not.
+    (!text.bytes().any(|b| b.is_ascii_uppercase())).then(|| text.parse().ok())?
+}
+
 pub(crate) fn is_time(raw: Option<&[u8]>, column: Timestamp) -> bool {
-    let time = raw
-        .and_then(spans::text)
-        .and_then(|text| Timestamp::parse(&text, MissingZone::Refuse).ok());
-    time == Some((column, TimestampForm::Canonical))
+    time_of(raw) == Some(column)
 }
 
 pub(crate) fn is_id(raw: Option<&[u8]>, column: EventId) -> bool {
-    let text = raw.and_then(spans::text);
-    // Parsing takes upper case too; printing does not.
-    text.is_some_and(|text| {
-        !text.bytes().any(|b| b.is_ascii_uppercase()) && text.parse() == Ok(column)
-    })
+    id_of(raw) == Some(column)
 }
 
 pub(crate) fn is_number(raw: Option<&[u8]>, column: u64) -> bool {

@@ -21,6 +21,7 @@ use audit_store::{
 };
 
 use crate::frontier::{frontier, malformed};
+use crate::metric;
 
 /// Shortest time between two snapshots (DESIGN §3.2).
 pub const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
@@ -164,7 +165,7 @@ impl Directory {
                 _ = snapshots.tick() => self.snapshot().await.map(|_size| ()),
             };
             if let Err(error) = done {
-                metrics::counter!("audit_worker_directory_failures_total").increment(1);
+                metrics::counter!(metric::DIRECTORY_FAILURES).increment(1);
                 tracing::warn!(error = &error as &dyn std::error::Error, "directory ledger");
             }
         }

@@ -18,6 +18,7 @@ pub mod metric;
 pub mod processor;
 pub mod signer;
 pub mod status;
+pub mod verification;
 
 pub use accept::{
     AcceptError, AcceptParts, AcceptRequest, AcceptSettings, Accepted, Acceptor, Ack, Caller, Item,
@@ -29,3 +30,4 @@ pub use hubs::{Address, EventOutcome, FrameOutcome, Settlements};
 pub use lane::{Lane, LaneParts, LaneSettings, LaneSwitch};
 pub use processor::{Annotations, HealthCheck, Plugin, Processor, Refusal, Registry};
 pub use signer::{SignError, Signer, SignerPorts};
+pub use verification::{Verification, VerificationPorts, VerifyError, VerifyRequest};

@@ -24,3 +24,13 @@ pub const BREAKER: &str = "audit_worker_breaker_state";
 pub const UNREADABLE_FRAMES: &str = "audit_worker_unreadable_frames_total";
 /// Lanes that stopped and wait for an operator, by `ledger`.
 pub const LANE_STOPPED: &str = "audit_worker_lane_stopped";
+/// Ledgers that could not be signed, or heads that could not be read.
+pub const SIGNER_FAILURES: &str = "audit_worker_signer_failures_total";
+/// Ledgers that failed a check of the signer, by `ledger`; each is an alert.
+pub const LEDGER_DIVERGED: &str = "audit_worker_ledger_diverged_total";
+/// Leaves that the newest published checkpoint covers, by `ledger`.
+pub const CHECKPOINT_SIZE: &str = "audit_worker_checkpoint_size";
+/// Directory entries that could not be written, or a lease that could not be kept.
+pub const DIRECTORY_FAILURES: &str = "audit_worker_directory_failures_total";
+/// Verification runs, by `result`: pass, fail, inconclusive, failed.
+pub const VERIFICATION_RUNS: &str = "audit_worker_verification_runs_total";

@@ -21,6 +21,7 @@ use audit_store::{
 
 use crate::checkpointed::Checkpointed;
 use crate::frontier::frontier;
+use crate::metric;
 
 /// Shortest time between two looks at the heads (DESIGN §3.2).
 pub const SIGN_EVERY: Duration = Duration::from_millis(500);
@@ -140,7 +141,7 @@ impl Signer {
         let ledgers = match self.ports.ledgers.ledgers().await {
             Ok(ledgers) => ledgers,
             Err(error) => {
-                metrics::counter!("audit_worker_signer_failures_total").increment(1);
+                metrics::counter!(metric::SIGNER_FAILURES).increment(1);
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the signer cannot read the heads"
@@ -151,7 +152,7 @@ impl Signer {
         for info in ledgers {
             let ledger = info.ledger;
             if let Err(error) = self.sign(&info).await {
-                metrics::counter!("audit_worker_signer_failures_total").increment(1);
+                metrics::counter!(metric::SIGNER_FAILURES).increment(1);
                 match error {
                     SignError::Diverged { reason, .. } => self.diverge(&info, &reason).await,
                     error => {
@@ -276,7 +277,7 @@ impl Signer {
         }
         // C12: anchored, not published. A restart appends the same note again, which changes nothing, and publishes it.
         self.hub.publish(ledger, signed.clone());
-        metrics::gauge!("audit_worker_checkpoint_size", "ledger" => ledger.to_string())
+        metrics::gauge!(metric::CHECKPOINT_SIZE, "ledger" => ledger.to_string())
             .set(signed.checkpoint.size as f64);
         known.unpublished = None;
         Ok(())
@@ -338,8 +339,7 @@ impl Signer {
     async fn diverge(&mut self, info: &LedgerInfo, reason: &str) {
         let ledger = info.ledger;
         if self.diverged.insert(ledger) {
-            metrics::counter!("audit_worker_ledger_diverged_total", "ledger" => ledger.to_string())
-                .increment(1);
+            metrics::counter!(metric::LEDGER_DIVERGED, "ledger" => ledger.to_string()).increment(1);
             tracing::error!(alert = true, %ledger, reason, "ledger diverged: it is frozen and will not be signed");
         }
         if let Err(error) = self.freeze(info).await {

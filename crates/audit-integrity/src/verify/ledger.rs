@@ -1,0 +1,652 @@
+//! Verification of one ledger, fed in leaf order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use audit_event::{EventId, Timestamp};
+
+use super::places::{Place, Places, Verdict};
+use super::tiles::Tiles;
+use super::trees::{Reached, Trees, Voice};
+use super::{Against, Controls, Finding, FindingKind, Outcome, Report, Source};
+use crate::bundle::{Bundle, ENTRIES_MAX};
+use crate::checkpoint::{NoteError, SignedCheckpoint};
+use crate::documents::ControlDocument;
+use crate::entry::Salt;
+use crate::head::Head;
+use crate::keys::LaneKey;
+use crate::ledger::{Digest, LeafIndex, LedgerId, Origin};
+use crate::row::StoredRow;
+use crate::tile::digests_of;
+use crate::tree::Tree;
+
+/// What must be known of a ledger before its leaves are looked at.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Which ledger.
+    pub ledger: LedgerId,
+    /// Its name.
+    pub origin: Origin,
+    /// C2SP line of the key that signs its checkpoints; without one nothing is valid.
+    pub verifier_key: Option<String>,
+    /// Which events get an outcome.
+    pub window: Window,
+    /// What the directory says; empty for the directory itself.
+    pub controls: Arc<Controls>,
+}
+
+/// Which events get an outcome. The tree is checked whole in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// Not before (inclusive).
+    pub since: Option<Timestamp>,
+    /// Before (exclusive).
+    pub until: Option<Timestamp>,
+}
+
+impl Window {
+    pub(super) fn is_everything(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    pub(super) fn contains(&self, at: Timestamp) -> bool {
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
+    }
+}
+
+/// A chunk as it is stored; nothing in it is believed.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkBytes<'a> {
+    /// Position of its first entry.
+    pub first_leaf: u64,
+    /// How many entries it says it has.
+    pub count: u32,
+    /// Compressed entry bundle.
+    pub entries: &'a [u8],
+    /// 32 bytes an entry.
+    pub leaf_hashes: &'a [u8],
+}
+
+impl ChunkBytes<'_> {
+    /// Leaves after its first that it may speak of: rows up to there belong to it.
+    #[must_use]
+    pub fn extent(&self) -> u64 {
+        let listed = self.leaf_hashes.len() / 32;
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        listed.max(count).min(ENTRIES_MAX) as u64
+    }
+}
+
+/// A control document as it is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct ControlBytes<'a> {
+    /// Position in the directory.
+    pub leaf_index: u64,
+    /// Salt of its body.
+    pub salt: Salt,
+    /// The document.
+    pub document: &'a [u8],
+}
+
+/// Verification of one ledger. See the module's comment for the order of calls.
+#[derive(Debug)]
+pub struct LedgerCheck {
+    pub(super) setup: Setup,
+    pub(super) report: Report,
+    pub(super) trees: Trees,
+    pub(super) tiles: Tiles,
+    pub(super) places: Places,
+    /// Next leaf to be looked at.
+    pub(super) next: u64,
+    /// Intact events since the last signed tree that agreed.
+    pub(super) pending: u64,
+    /// First leaf since then.
+    since_agreed: u64,
+    /// The tree cannot be computed any more: a leaf is unknown, or a signed root disagreed.
+    broken: bool,
+    best: BTreeMap<Source, Tree>,
+    /// The largest size anybody claimed.
+    claimed: u64,
+    anchor: Anchored,
+    /// Documents of the directory that wait for a signed tree over them.
+    pub(super) documents: Vec<(u64, Timestamp, ControlDocument)>,
+    sealed: Controls,
+}
+
+impl LedgerCheck {
+    /// Nothing looked at yet.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let mut check = Self {
+            setup,
+            report: Report::default(),
+            trees: Trees::default(),
+            tiles: Tiles::default(),
+            places: Places::default(),
+            next: 0,
+            pending: 0,
+            since_agreed: 0,
+            broken: false,
+            best: BTreeMap::new(),
+            claimed: 0,
+            anchor: Anchored::default(),
+            documents: Vec::new(),
+            sealed: Controls::default(),
+        };
+        check.check_key();
+        check
+    }
+
+    fn check_key(&mut self) {
+        let named = self
+            .setup
+            .controls
+            .key(self.setup.ledger)
+            .map(str::to_owned);
+        match (&self.setup.verifier_key, named) {
+            (None, _) => self.tell(
+                Outcome::Unverifiable,
+                FindingKind::KeyMissing,
+                None,
+                None,
+                "no verifier key".to_owned(),
+            ),
+            (Some(key), Some(named)) if *key != named => {
+                let detail = "the directory names another key for this ledger".to_owned();
+                self.tell(
+                    Outcome::Tampered,
+                    FindingKind::BadSignature,
+                    None,
+                    None,
+                    detail,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// The next leaf it wants.
+    #[must_use]
+    pub fn next_leaf(&self) -> LeafIndex {
+        LeafIndex(self.next)
+    }
+
+    /// The largest size that anybody claimed so far.
+    #[must_use]
+    pub fn claimed(&self) -> u64 {
+        self.claimed
+    }
+
+    /// Takes in the head: its MAC, and the tree it stands for.
+    pub fn head(&mut self, head: &Head, lane_key: &LaneKey) {
+        if head.is_authentic(lane_key, &self.setup.origin) {
+            self.claim(
+                Tree {
+                    size: head.size,
+                    root: head.range.root(),
+                },
+                Voice::Head,
+            );
+        } else {
+            let detail = format!("the MAC of the head does not fit its {} leaves", head.size);
+            self.tell(Outcome::Tampered, FindingKind::BadMac, None, None, detail);
+        }
+    }
+
+    /// The head is there and cannot be read.
+    pub fn unreadable_head(&mut self, what: &str) {
+        self.tell(
+            Outcome::Tampered,
+            FindingKind::BadMac,
+            None,
+            None,
+            format!("the head cannot be read: {what}"),
+        );
+    }
+
+    /// Takes in where a signed snapshot of the directory saw this ledger.
+    pub fn snapshot(&mut self, tree: Tree) {
+        self.claim(tree, Voice::Snapshot);
+    }
+
+    /// Takes in a note. `kept_as` is the size it is stored under, where it is stored under one. Notes of the database come in
+    /// the order of their sizes, before the leaves they cover; the anchor's before all of them.
+    pub fn note(&mut self, source: Source, kept_as: Option<u64>, note: &str) {
+        let Some(key) = &self.setup.verifier_key else {
+            return;
+        };
+        let size = kept_as.map_or_else(String::new, |size| format!(" kept as size {size}"));
+        let checkpoint = match SignedCheckpoint::verify(note, key) {
+            Ok(signed) => signed.checkpoint,
+            Err(error) => {
+                let kind = match error {
+                    NoteError::BadSignature | NoteError::BadKey => FindingKind::BadSignature,
+                    NoteError::Malformed | NoteError::OtherOrigin => FindingKind::BadCheckpoint,
+                };
+                return self.tell(
+                    Outcome::Tampered,
+                    kind,
+                    None,
+                    None,
+                    format!("{}{size}: {error}", Voice::Note(source).name()),
+                );
+            }
+        };
+        if kept_as.is_some_and(|kept| kept != checkpoint.size) {
+            let detail = format!("a checkpoint of {} leaves is{size}", checkpoint.size);
+            self.tell(
+                Outcome::Tampered,
+                FindingKind::BadCheckpoint,
+                None,
+                None,
+                detail,
+            );
+        }
+        match source {
+            Source::Anchor => self.anchor.size = Some(checkpoint.size),
+            Source::Database => self.anchor.see(checkpoint.size),
+            Source::Request => {}
+        }
+        self.claim(checkpoint.tree(), Voice::Note(source));
+    }
+
+    /// Takes in the anchor's newest note. `published` is the size of the newest stored checkpoint as read *before* the anchor:
+    /// everything older than that had been anchored.
+    pub fn anchor(&mut self, note: Option<&str>, published: Option<u64>) {
+        self.anchor.published = published;
+        self.anchor.is_read = true;
+        if let Some(note) = note {
+            self.note(Source::Anchor, None, note);
+        }
+    }
+
+    /// The anchor cannot be read: what it would have shown stays open.
+    pub fn anchor_unreadable(&mut self, reason: &str) {
+        self.tell(
+            Outcome::Unverifiable,
+            FindingKind::AnchorUnreadable,
+            None,
+            None,
+            reason.to_owned(),
+        );
+    }
+
+    fn claim(&mut self, tree: Tree, voice: Voice) {
+        self.claimed = self.claimed.max(tree.size);
+        // A claim about a size that was passed was fed too late by the caller; the ones ahead decide.
+        if let Ok(reached) = self.trees.claim(tree, voice) {
+            self.settle(reached);
+        }
+    }
+
+    /// Leaves up to `to` that no chunk holds; `rows` are those stored in between, `known` what full tiles say the leaves are.
+    pub fn gap(&mut self, to: u64, rows: &[StoredRow], known: &BTreeMap<u64, Digest>) {
+        let mut rows = rows.iter().peekable();
+        while self.next < to {
+            let row = row_at(&mut rows, self.next);
+            if row.is_none() && !known.contains_key(&self.next) {
+                let end = rows.peek().map_or(to, |row| row.address().1.0.min(to));
+                let end = known
+                    .range(self.next..end)
+                    .next()
+                    .map_or(end, |(leaf, _)| *leaf);
+                self.lost(end);
+            } else {
+                let index = self.next;
+                self.leaf(index, None, None, row, known.get(&index).copied());
+            }
+        }
+    }
+
+    /// Leaves of which nothing is left.
+    fn lost(&mut self, to: u64) {
+        let (first, count) = (self.next, to - self.next);
+        self.broken = true;
+        self.next = to;
+        self.report.count(Outcome::Missing, count);
+        let detail = format!("{count} entries and their events are gone");
+        self.tell(
+            Outcome::Missing,
+            FindingKind::Deleted,
+            Some(first),
+            None,
+            detail,
+        );
+    }
+
+    /// The chunk at the next leaf, with the rows stored at its leaves, in order. A chunk that lies elsewhere is a finding, and
+    /// only what it says of leaves from the next one on is looked at.
+    pub fn chunk(&mut self, chunk: &ChunkBytes<'_>, rows: &[StoredRow]) {
+        let (bundle, listed, count) = self.open(chunk);
+        let mut rows = rows.iter().peekable();
+        let skip = self.next.saturating_sub(chunk.first_leaf);
+        if skip > 0 || chunk.first_leaf > self.next {
+            let detail = format!("the chunk at leaf {} overlaps another", chunk.first_leaf);
+            self.tell(
+                Outcome::Tampered,
+                FindingKind::BadChunk,
+                Some(chunk.first_leaf),
+                None,
+                detail,
+            );
+        }
+        for place in usize::try_from(skip).unwrap_or(usize::MAX)..count {
+            let index = self.next;
+            let entry = bundle.as_ref().and_then(|bundle| bundle.get(place));
+            self.leaf(
+                index,
+                entry,
+                listed.get(place).copied(),
+                row_at(&mut rows, index),
+                None,
+            );
+        }
+    }
+
+    /// What can be read of a chunk, and how many leaves that are.
+    pub(super) fn open(&mut self, chunk: &ChunkBytes<'_>) -> (Option<Bundle>, Vec<Digest>, usize) {
+        let listed: Vec<_> = if chunk.leaf_hashes.len().is_multiple_of(32) {
+            digests_of(chunk.leaf_hashes).collect()
+        } else {
+            Vec::new()
+        };
+        let counts = [chunk.count, u32::try_from(listed.len()).unwrap_or(u32::MAX)];
+        let bundle = counts
+            .into_iter()
+            .find_map(|count| Bundle::decompress(chunk.entries, count).ok());
+        let said = usize::try_from(chunk.count).unwrap_or(usize::MAX);
+        let count = match &bundle {
+            Some(bundle) => bundle.len(),
+            None if !listed.is_empty() => listed.len().min(ENTRIES_MAX),
+            None => said.min(ENTRIES_MAX),
+        };
+        if count == 0 || count != said || bundle.is_none() || listed.len() != count {
+            let detail = "count, entries and leaf hashes do not fit together".to_owned();
+            self.tell(
+                Outcome::Tampered,
+                FindingKind::BadChunk,
+                Some(chunk.first_leaf),
+                None,
+                detail,
+            );
+        }
+        (bundle, listed, count)
+    }
+
+    /// A row at or beyond the end of the ledger, or in a ledger that has no entries for it.
+    pub fn surplus_row(&mut self, row: &StoredRow) {
+        let (ledger, leaf) = row.address();
+        let detail = format!("a row without an entry, in ledger {ledger}");
+        self.tell(
+            Outcome::Tampered,
+            FindingKind::Inserted,
+            Some(leaf.0),
+            row.event_id(),
+            detail,
+        );
+    }
+
+    /// A chunk at or beyond the end of the ledger.
+    pub fn surplus_chunk(&mut self, first_leaf: LeafIndex) {
+        let detail = "a chunk beyond the end of the ledger".to_owned();
+        self.tell(
+            Outcome::Tampered,
+            FindingKind::Inserted,
+            Some(first_leaf.0),
+            None,
+            detail,
+        );
+    }
+
+    /// Appends a leaf to the tree and settles the claims it reaches.
+    pub(super) fn grow(&mut self, leaf: Option<Digest>, id: Option<EventId>) {
+        let index = self.next;
+        self.next += 1;
+        let Some(leaf) = leaf.filter(|_leaf| !self.broken || self.trees.size() == index) else {
+            self.broken = true;
+            return;
+        };
+        self.tiles.push(index, leaf, id);
+        if let Some(reached) = self.trees.push(leaf) {
+            self.settle(reached);
+        }
+    }
+
+    fn settle(&mut self, reached: Reached) {
+        let signed = |list: &[(Tree, Voice)]| list.iter().any(|(_, voice)| voice.is_signed());
+        let (agreed, disagreed) = (signed(&reached.agreed), signed(&reached.disagreed));
+        if agreed || disagreed {
+            self.settle_tiles(agreed);
+        }
+        for (tree, voice) in &reached.disagreed {
+            self.disagree(*tree, *voice);
+        }
+        for (tree, voice) in &reached.agreed {
+            if let Some(source) = voice.source() {
+                self.best.insert(source, *tree);
+            }
+        }
+        if agreed {
+            self.report
+                .count(Outcome::Valid, std::mem::take(&mut self.pending));
+            self.since_agreed = self.trees.size();
+            for (at, sealed_at, document) in std::mem::take(&mut self.documents) {
+                self.sealed.add(at, sealed_at, document);
+            }
+        }
+    }
+
+    /// The first disagreement is told; the tree is wrong from there on, so all later ones say nothing new.
+    fn disagree(&mut self, tree: Tree, voice: Voice) {
+        if !self.broken {
+            let detail = format!(
+                "{} has another root for {} leaves: an entry from leaf {} on was altered",
+                voice.name(),
+                tree.size,
+                self.since_agreed
+            );
+            self.tell(
+                Outcome::Tampered,
+                FindingKind::BadCheckpoint,
+                Some(self.since_agreed),
+                None,
+                detail,
+            );
+        }
+        self.broken |= voice.is_signed();
+    }
+
+    pub(super) fn tell(
+        &mut self,
+        outcome: Outcome,
+        kind: FindingKind,
+        leaf: Option<u64>,
+        event_id: Option<EventId>,
+        detail: String,
+    ) {
+        let leaf_index = leaf.map(LeafIndex);
+        self.report.find(Finding {
+            outcome,
+            kind,
+            ledger: self.setup.ledger,
+            leaf_index,
+            event_id,
+            detail,
+        });
+    }
+
+    /// Judges what is left open.
+    #[must_use]
+    pub fn finish(self) -> Report {
+        self.finish_with_controls().0
+    }
+
+    /// As [`Self::finish`], for the directory: also what its sealed entries say.
+    #[must_use]
+    pub fn finish_with_controls(mut self) -> (Report, Controls) {
+        for (place, verdict) in std::mem::take(&mut self.places).judge() {
+            self.tell_place(&place, verdict);
+        }
+        self.settle_tiles(true);
+        self.tell_rollback();
+        self.tell_anchor();
+        self.tell_unsealed();
+        let ledger = self.setup.ledger;
+        self.report.against = self
+            .best
+            .iter()
+            .map(|(source, tree)| Against {
+                ledger,
+                tree: *tree,
+                source: *source,
+            })
+            .collect();
+        (self.report, self.sealed)
+    }
+
+    pub(super) fn tell_place(&mut self, place: &Place, verdict: Verdict) {
+        let (leaf, id) = (Some(place.leaf), Some(place.sealed));
+        match verdict {
+            Verdict::Gone => {
+                self.report.count(Outcome::Missing, 1);
+                let detail = "the entry is there, its event is not".to_owned();
+                self.tell(Outcome::Missing, FindingKind::Deleted, leaf, id, detail);
+            }
+            Verdict::MovedTo(to) => {
+                self.report.count(Outcome::Tampered, 1);
+                let detail = format!("sealed at leaf {}, stored at leaf {to}", place.leaf);
+                self.tell(Outcome::Tampered, FindingKind::Reordered, leaf, id, detail);
+            }
+            Verdict::Edited(columns) => {
+                self.report.count(Outcome::Tampered, 1);
+                self.tell(
+                    Outcome::Tampered,
+                    FindingKind::Edited,
+                    leaf,
+                    id,
+                    format!("columns: {}", columns.join(", ")),
+                );
+            }
+        }
+    }
+
+    /// Somebody signed more leaves than there are.
+    fn tell_rollback(&mut self) {
+        let ahead: Vec<_> = self
+            .trees
+            .ahead()
+            .filter(|(tree, _)| tree.size > self.next)
+            .collect();
+        let Some(most) = ahead.iter().map(|(tree, _)| tree.size).max() else {
+            return;
+        };
+        for (tree, voice) in &ahead {
+            if ahead
+                .iter()
+                .any(|(other, of)| of == voice && other.size > tree.size)
+            {
+                continue;
+            }
+            let detail = format!(
+                "{} covers {} leaves, the ledger ends after {}",
+                voice.name(),
+                tree.size,
+                self.next
+            );
+            self.tell(
+                Outcome::Missing,
+                FindingKind::RolledBack,
+                Some(self.next),
+                None,
+                detail,
+            );
+        }
+        self.report.count(Outcome::Missing, most - self.next);
+    }
+
+    /// What was published is in the anchor and in the database.
+    fn tell_anchor(&mut self) {
+        let Anchored {
+            size,
+            is_stored,
+            is_read,
+            passed_over,
+            ..
+        } = self.anchor;
+        if let Some(size) = size.filter(|_size| !is_stored) {
+            let detail = format!("the anchored checkpoint of {size} leaves is not stored");
+            self.tell(
+                Outcome::Tampered,
+                FindingKind::BadCheckpoint,
+                None,
+                None,
+                detail,
+            );
+        }
+        if is_read && passed_over > 0 {
+            let kept = size.map_or_else(|| "nothing".to_owned(), |size| format!("{size} leaves"));
+            let detail = format!(
+                "the anchor holds {kept}; {passed_over} newer checkpoints had been anchored"
+            );
+            self.tell(
+                Outcome::Unverifiable,
+                FindingKind::AnchorUnreadable,
+                None,
+                None,
+                detail,
+            );
+        }
+    }
+
+    fn tell_unsealed(&mut self) {
+        let open = std::mem::take(&mut self.pending);
+        if open == 0 {
+            return;
+        }
+        self.report.count(Outcome::Unverifiable, open);
+        if !self.broken && self.setup.verifier_key.is_some() {
+            let detail = format!(
+                "no signed checkpoint covers the {open} events from leaf {} on",
+                self.since_agreed
+            );
+            self.tell(
+                Outcome::Unverifiable,
+                FindingKind::Unsealed,
+                Some(self.since_agreed),
+                None,
+                detail,
+            );
+        }
+    }
+}
+
+/// The anchor's place among the stored checkpoints.
+#[derive(Debug, Clone, Copy, Default)]
+struct Anchored {
+    size: Option<u64>,
+    is_read: bool,
+    /// Whether the anchored checkpoint is stored too.
+    is_stored: bool,
+    published: Option<u64>,
+    /// Stored checkpoints that are newer than the anchor and were not the last one.
+    passed_over: u64,
+}
+
+impl Anchored {
+    fn see(&mut self, stored: u64) {
+        self.is_stored |= self.size == Some(stored);
+        let newer = self.size.is_none_or(|size| stored > size);
+        if newer && self.published.is_some_and(|published| stored < published) {
+            self.passed_over += 1;
+        }
+    }
+}
+
+/// The row stored at a leaf, when it is the next one.
+pub(super) fn row_at<'a>(
+    rows: &mut std::iter::Peekable<std::slice::Iter<'a, StoredRow>>,
+    leaf: u64,
+) -> Option<&'a StoredRow> {
+    while rows.next_if(|row| row.address().1.0 < leaf).is_some() {}
+    rows.next_if(|row| row.address().1.0 == leaf)
+}
