@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Parameters of a URL.
-pub(crate) type Parameters = Vec<(&'static str, String)>;
+pub(crate) type Parameters = Vec<(String, String)>;
 
 /// A client of one worker.
 #[derive(Debug, Clone)]
@@ -39,7 +39,12 @@ impl Client {
             .build()
             .map_err(|error| CliError::Usage(chain(&error)))?;
         let key = read_key(key_file)?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key, key_file: key_file.to_owned() })
+        Ok(Self {
+            http,
+            url: url.trim_end_matches('/').to_owned(),
+            key,
+            key_file: key_file.to_owned(),
+        })
     }
 
     /// The address, for messages.
@@ -49,17 +54,29 @@ impl Client {
 
     /// A request with the key in it.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key)
+        self.http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.key)
     }
 
     /// GET, and the answer as it came.
-    pub(crate) async fn get_bytes(&self, path: &str, parameters: &Parameters) -> Result<Vec<u8>, CliError> {
-        let response = self.send(self.request(Method::GET, path).query(parameters)).await?;
+    pub(crate) async fn get_bytes(
+        &self,
+        path: &str,
+        parameters: &Parameters,
+    ) -> Result<Vec<u8>, CliError> {
+        let response = self
+            .send(self.request(Method::GET, path).query(parameters))
+            .await?;
         self.body(response).await
     }
 
     /// GET, and the answer as JSON.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, parameters: &Parameters) -> Result<T, CliError> {
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        parameters: &Parameters,
+    ) -> Result<T, CliError> {
         self.decode(&self.get_bytes(path, parameters).await?)
     }
 
@@ -80,8 +97,14 @@ impl Client {
     }
 
     /// Sends, and turns every refusal into the error that says what to do.
-    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, CliError> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+    pub(crate) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Response, CliError> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -98,30 +121,47 @@ impl Client {
     /// The error that a refusal with this text means.
     pub(crate) fn refusal_said(&self, status: StatusCode, said: String) -> CliError {
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                CliError::Refused { said, key_file: self.key_file.clone() }
-            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CliError::Refused {
+                said,
+                key_file: self.key_file.clone(),
+            },
             StatusCode::NOT_FOUND => CliError::NotFound(said),
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                CliError::Unavailable { url: self.url.clone(), status: status.as_u16(), said }
+                CliError::Unavailable {
+                    url: self.url.clone(),
+                    status: status.as_u16(),
+                    said,
+                }
             }
-            status => CliError::Request { status: status.as_u16(), said },
+            status => CliError::Request {
+                status: status.as_u16(),
+                said,
+            },
         }
     }
 
     /// The error of a request that got no answer.
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> CliError {
-        CliError::Unreachable { url: self.url.clone(), reason: chain(error) }
+        CliError::Unreachable {
+            url: self.url.clone(),
+            reason: chain(error),
+        }
     }
 
     /// Reads JSON, or says that the other side is no worker.
     pub(crate) fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, CliError> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| CliError::Answer { url: self.url.clone(), reason: error.to_string() })
+        serde_json::from_slice(bytes).map_err(|error| CliError::Answer {
+            url: self.url.clone(),
+            reason: error.to_string(),
+        })
     }
 
     async fn body(&self, response: Response) -> Result<Vec<u8>, CliError> {
-        Ok(response.bytes().await.map_err(|error| self.unreachable(&error))?.to_vec())
+        Ok(response
+            .bytes()
+            .await
+            .map_err(|error| self.unreachable(&error))?
+            .to_vec())
     }
 }
 
@@ -132,25 +172,48 @@ fn read_key(path: &Path) -> Result<String, CliError> {
             path.display()
         ))
     })?;
-    let key = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    key.map(str::to_owned).ok_or_else(|| CliError::Usage(format!("{} holds no API key", path.display())))
+    let key = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    key.map(str::to_owned)
+        .ok_or_else(|| CliError::Usage(format!("{} holds no API key", path.display())))
 }
 
 /// A problem document (RFC 9457) in one line; the beginning of the text when it is none.
 pub(crate) fn problem_line(status: StatusCode, body: &[u8]) -> String {
     let Ok(problem) = serde_json::from_slice::<serde_json::Value>(body) else {
         let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
-        return if text.trim().is_empty() { status.to_string() } else { text };
+        return if text.trim().is_empty() {
+            status.to_string()
+        } else {
+            text
+        };
     };
-    let text = |name: &str| problem.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let text = |name: &str| {
+        problem
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
     let mut line = match (text("title"), text("detail")) {
         ("", "") => status.to_string(),
         (title, "") => title.to_owned(),
         ("", detail) => detail.to_owned(),
         (title, detail) => format!("{title}: {detail}"),
     };
-    for error in problem.get("errors").and_then(serde_json::Value::as_array).into_iter().flatten() {
-        let part = |name: &str| error.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    for error in problem
+        .get("errors")
+        .and_then(serde_json::Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let part = |name: &str| {
+            error
+                .get(name)
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default()
+        };
         line.push_str(&format!("; {} {}", part("path"), part("message")));
     }
     line
@@ -174,21 +237,32 @@ mod tests {
     #[test]
     fn a_problem_document_becomes_one_line_that_names_every_path() {
         let body = br#"{"title":"Invalid","detail":"two","errors":[{"path":"/a","message":"no"},{"path":"/b","message":"bad"}]}"#;
-        assert_eq!(problem_line(StatusCode::BAD_REQUEST, body), "Invalid: two; /a no; /b bad");
+        assert_eq!(
+            problem_line(StatusCode::BAD_REQUEST, body),
+            "Invalid: two; /a no; /b bad"
+        );
         assert_eq!(problem_line(StatusCode::BAD_GATEWAY, b"<html>"), "<html>");
-        assert_eq!(problem_line(StatusCode::BAD_GATEWAY, b""), "502 Bad Gateway");
+        assert_eq!(
+            problem_line(StatusCode::BAD_GATEWAY, b""),
+            "502 Bad Gateway"
+        );
     }
 
     #[test]
     fn only_plain_http_is_spoken_and_the_message_says_what_to_do() {
-        let error = Client::new("https://example.test", Path::new("/nonexistent")).expect_err("refused");
+        let error =
+            Client::new("https://example.test", Path::new("/nonexistent")).expect_err("refused");
         assert!(error.to_string().contains("tunnel"), "{error}");
     }
 
     #[test]
     fn a_missing_key_file_is_named() {
-        let error = Client::new("http://example.test", Path::new("/nonexistent/admin.key")).expect_err("refused");
-        assert!(error.to_string().contains("/nonexistent/admin.key"), "{error}");
+        let error = Client::new("http://example.test", Path::new("/nonexistent/admin.key"))
+            .expect_err("refused");
+        assert!(
+            error.to_string().contains("/nonexistent/admin.key"),
+            "{error}"
+        );
         assert_eq!(error.exit_code(), 2);
     }
 }

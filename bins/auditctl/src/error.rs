@@ -43,7 +43,9 @@ pub(crate) enum CliError {
         reason: String,
     },
     /// Exit code 3: the server is there and cannot do it now.
-    #[error("{url} is not able to answer now ({status}): {said}; try again, or look at `auditctl status`")]
+    #[error(
+        "{url} is not able to answer now ({status}): {said}; try again, or look at `auditctl status`"
+    )]
     Unavailable {
         /// The address tried.
         url: String,
@@ -53,7 +55,9 @@ pub(crate) enum CliError {
         said: String,
     },
     /// Exit code 3: the server's answer cannot be understood.
-    #[error("the answer of {url} is not understood: {reason}; is this an Audit Worker of the same version?")]
+    #[error(
+        "the answer of {url} is not understood: {reason}; is this an Audit Worker of the same version?"
+    )]
     Answer {
         /// The address tried.
         url: String,

@@ -31,7 +31,11 @@ use crate::output::{Format, Output};
 
 /// Sends, searches, verifies and proves audit events, and operates a worker.
 #[derive(Debug, Parser)]
-#[command(name = "auditctl", version, after_help = "Exit codes: 0 fine, 1 a finding, 2 usage, 3 cannot reach.")]
+#[command(
+    name = "auditctl",
+    version,
+    after_help = "Exit codes: 0 fine, 1 a finding, 2 usage, 3 cannot reach."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -43,10 +47,22 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 struct Global {
     /// Address of the worker.
-    #[arg(long, global = true, env = "AUDITCTL_URL", default_value = "http://127.0.0.1:3001", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "AUDITCTL_URL",
+        default_value = "http://127.0.0.1:3001",
+        value_name = "URL"
+    )]
     url: String,
     /// File that holds the API key.
-    #[arg(long, global = true, env = "AUDITCTL_KEY_FILE", default_value = "./data/admin.key", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "AUDITCTL_KEY_FILE",
+        default_value = "./data/admin.key",
+        value_name = "FILE"
+    )]
     key_file: PathBuf,
     /// How results are written.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
@@ -114,7 +130,10 @@ async fn run(cli: Cli) -> Result<Verdict, CliError> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where a command says why it failed")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where a command says why it failed"
+)]
 fn complain(error: &CliError) {
     eprintln!("auditctl: {error}");
 }

@@ -58,7 +58,10 @@ pub(crate) struct Output {
 impl Text {
     /// A cell with a meaning.
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self {
+            text: text.into(),
+            tone,
+        }
     }
 }
 
@@ -71,7 +74,10 @@ impl<T: Into<String>> From<T> for Text {
 impl Rows {
     /// No rows yet.
     pub(crate) fn new(columns: &[&'static str]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; one cell a column.
@@ -88,7 +94,10 @@ impl Rows {
 impl Output {
     /// Writes to standard output.
     pub(crate) fn new(format: Format) -> Self {
-        Self { format, terminal: std::io::stdout().is_terminal() }
+        Self {
+            format,
+            terminal: std::io::stdout().is_terminal(),
+        }
     }
 
     /// Writes rows as a table or CSV, whichever is asked for; `json` is written instead when JSON is.
@@ -102,12 +111,17 @@ impl Output {
 
     /// One document.
     pub(crate) fn json(&self, document: &impl Serialize) -> Result<(), CliError> {
-        self.line(&serde_json::to_string_pretty(document).map_err(|error| CliError::Usage(error.to_string()))?)
+        self.line(
+            &serde_json::to_string_pretty(document)
+                .map_err(|error| CliError::Usage(error.to_string()))?,
+        )
     }
 
     /// One object of a stream.
     pub(crate) fn json_line(&self, object: &impl Serialize) -> Result<(), CliError> {
-        self.line(&serde_json::to_string(object).map_err(|error| CliError::Usage(error.to_string()))?)
+        self.line(
+            &serde_json::to_string(object).map_err(|error| CliError::Usage(error.to_string()))?,
+        )
     }
 
     /// Part of a stream of rows; `first` writes the header.
@@ -126,7 +140,11 @@ impl Output {
 
     /// A line for people, left out of JSON and CSV.
     pub(crate) fn remark(&self, line: &str) -> Result<(), CliError> {
-        if self.format == Format::Table { self.line(line) } else { Ok(()) }
+        if self.format == Format::Table {
+            self.line(line)
+        } else {
+            Ok(())
+        }
     }
 
     /// A line of text.
@@ -136,13 +154,19 @@ impl Output {
 
     fn table(&self, rows: &Rows) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_truncation_indicator("…");
+        table
+            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .set_truncation_indicator("…");
         if self.terminal {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {
             table.force_no_tty();
         }
-        table.set_header(rows.columns.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+        table.set_header(
+            rows.columns
+                .iter()
+                .map(|name| Cell::new(name).add_attribute(Attribute::Bold)),
+        );
         for row in &rows.rows {
             table.add_row(self.table_row(row));
         }
@@ -166,7 +190,9 @@ impl Output {
 /// Event text is hostile: control characters could move the cursor or fake lines.
 fn printable(text: &str) -> String {
     if text.chars().any(char::is_control) {
-        text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+        text.chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect()
     } else {
         text.to_owned()
     }
@@ -179,7 +205,9 @@ fn csv(rows: &Rows, header: bool) -> Result<(), CliError> {
         writer.write_record(&rows.columns).map_err(closed)?;
     }
     for row in &rows.rows {
-        writer.write_record(row.iter().map(|cell| &cell.text)).map_err(closed)?;
+        writer
+            .write_record(row.iter().map(|cell| &cell.text))
+            .map_err(closed)?;
     }
     writer.flush().map_err(|_closed| CliError::OutputClosed)
 }

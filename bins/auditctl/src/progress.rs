@@ -12,7 +12,10 @@ pub(crate) fn bytes(total: u64) -> ProgressBar {
 /// A bar over events, of which the total may be unknown.
 pub(crate) fn events(total: Option<u64>) -> ProgressBar {
     match total {
-        Some(_) => bar(total, "{wide_bar} {human_pos}/{human_len} {per_sec} {eta} {msg}"),
+        Some(_) => bar(
+            total,
+            "{wide_bar} {human_pos}/{human_len} {per_sec} {eta} {msg}",
+        ),
         None => bar(None, "{spinner} {human_pos} {per_sec} {msg}"),
     }
 }
@@ -20,7 +23,9 @@ pub(crate) fn events(total: Option<u64>) -> ProgressBar {
 fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     // `stderr()` draws nothing when standard error is no terminal.
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_bad| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template(template).unwrap_or_else(|_bad| ProgressStyle::default_bar()),
+    );
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }

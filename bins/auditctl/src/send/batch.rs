@@ -74,7 +74,9 @@ impl Batches {
     fn next_batch(&mut self) -> Result<Option<Batch>, CliError> {
         let mut building = Building::new(&self.name, self.position);
         while building.pieces < self.size && building.body.len() < BATCH_BYTES {
-            let Some(piece) = self.next_piece()? else { break };
+            let Some(piece) = self.next_piece()? else {
+                break;
+            };
             building.add(self.position - 1, piece);
         }
         let (digest, read) = (self.digest_so_far(), self.splitter.bytes_read());
@@ -127,14 +129,29 @@ impl Building {
         let mut key = Context::new(&SHA256);
         key.update(b"auditctl-send/1\n");
         key.update(&position.to_be_bytes());
-        Self { input: input.to_owned(), items: Vec::new(), body: vec![b'['], key, unreadable: Vec::new(), pieces: 0 }
+        Self {
+            input: input.to_owned(),
+            items: Vec::new(),
+            body: vec![b'['],
+            key,
+            unreadable: Vec::new(),
+            pieces: 0,
+        }
     }
 
     fn add(&mut self, position: u64, piece: Piece) {
         self.pieces += 1;
-        let problem = piece.problem.map(|problem| (String::new(), problem)).or_else(|| syntax_problem(&piece.bytes));
+        let problem = piece
+            .problem
+            .map(|problem| (String::new(), problem))
+            .or_else(|| syntax_problem(&piece.bytes));
         if let Some((path, message)) = problem {
-            self.unreadable.push(Rejection { file: self.input.clone(), item: position, path, message });
+            self.unreadable.push(Rejection {
+                file: self.input.clone(),
+                item: position,
+                path,
+                message,
+            });
             return;
         }
         self.key.update(&piece.bytes.len().to_be_bytes());
@@ -169,7 +186,9 @@ fn syntax_problem(bytes: &[u8]) -> Option<(String, String)> {
         // Whether one may be replaced depends on the form.
         lone_surrogates: LoneSurrogates::Replace,
     };
-    read_value(bytes, &limits).err().map(|problem| (problem.path.as_str().to_owned(), problem.message))
+    read_value(bytes, &limits)
+        .err()
+        .map(|problem| (problem.path.as_str().to_owned(), problem.message))
 }
 
 #[cfg(test)]
@@ -180,17 +199,31 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("in");
         std::fs::write(&path, text).expect("written");
-        let input = Input::File { path, bytes: text.len() as u64 };
-        Batches::open(&input, size).expect("opened").collect::<Result<_, _>>().expect("readable")
+        let input = Input::File {
+            path,
+            bytes: text.len() as u64,
+        };
+        Batches::open(&input, size)
+            .expect("opened")
+            .collect::<Result<_, _>>()
+            .expect("readable")
     }
 
     #[test]
     fn the_key_depends_on_content_and_position_and_on_nothing_else() {
         let one = batches("[{\"a\":1},{\"a\":1},{\"a\":2}]", 1);
         let again = batches("{\"a\":1}\n{\"a\":1}\n{\"a\":2}\n", 1);
-        let keys = |batches: &[Batch]| batches.iter().map(|batch| batch.key.clone()).collect::<Vec<_>>();
+        let keys = |batches: &[Batch]| {
+            batches
+                .iter()
+                .map(|batch| batch.key.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(keys(&one), keys(&again));
-        assert_ne!(one[0].key, one[1].key, "the same event at another place is another event");
+        assert_ne!(
+            one[0].key, one[1].key,
+            "the same event at another place is another event"
+        );
     }
 
     #[test]
@@ -199,7 +232,11 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].items, [0, 3]);
         assert_eq!(&found[0].body[..], b"[{\"a\":1},{\"a\":4}]");
-        let items: Vec<_> = found[0].unreadable.iter().map(|rejection| rejection.item).collect();
+        let items: Vec<_> = found[0]
+            .unreadable
+            .iter()
+            .map(|rejection| rejection.item)
+            .collect();
         assert_eq!(items, [1, 2]);
         assert_eq!(found[0].until, 4);
     }
@@ -210,9 +247,16 @@ mod tests {
         let path = dir.path().join("in");
         std::fs::write(&path, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n").expect("written");
         let input = Input::File { path, bytes: 0 };
-        let first = Batches::open(&input, 2).expect("opened").next().expect("one").expect("readable");
+        let first = Batches::open(&input, 2)
+            .expect("opened")
+            .next()
+            .expect("one")
+            .expect("readable");
         let mut rest = Batches::open(&input, 2).expect("opened");
-        assert_eq!(rest.skip_events(2).expect("readable"), Some(first.digest_until));
+        assert_eq!(
+            rest.skip_events(2).expect("readable"),
+            Some(first.digest_until)
+        );
         let last = rest.next().expect("one more").expect("readable");
         assert_eq!((last.items.as_slice(), last.until), ([2].as_slice(), 3));
         assert_eq!(rest.skip_events(9).expect("readable"), None);

@@ -43,9 +43,13 @@ impl Input {
     /// Opens it from the beginning.
     pub(crate) fn open(&self) -> Result<Box<dyn BufRead + Send>, CliError> {
         match self {
-            Self::Stdin => Ok(Box::new(BufReader::with_capacity(READ_BUFFER, std::io::stdin()))),
+            Self::Stdin => Ok(Box::new(BufReader::with_capacity(
+                READ_BUFFER,
+                std::io::stdin(),
+            ))),
             Self::File { path, .. } => {
-                let file = File::open(path).map_err(|error| CliError::file("open", path, &error))?;
+                let file =
+                    File::open(path).map_err(|error| CliError::file("open", path, &error))?;
                 Ok(Box::new(BufReader::with_capacity(READ_BUFFER, file)))
             }
         }
@@ -65,14 +69,22 @@ pub(crate) fn expand(arguments: &[String]) -> Result<Vec<Input>, CliError> {
             inputs.extend(expand_glob(argument)?);
         }
     }
-    if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
-        return Err(CliError::Usage("standard input can be read only once; name `-` once".to_owned()));
+    if inputs
+        .iter()
+        .filter(|input| **input == Input::Stdin)
+        .count()
+        > 1
+    {
+        return Err(CliError::Usage(
+            "standard input can be read only once; name `-` once".to_owned(),
+        ));
     }
     Ok(inputs)
 }
 
 fn expand_glob(pattern: &str) -> Result<Vec<Input>, CliError> {
-    let bad = |error: &dyn std::fmt::Display| CliError::Usage(format!("cannot read {pattern}: {error}"));
+    let bad =
+        |error: &dyn std::fmt::Display| CliError::Usage(format!("cannot read {pattern}: {error}"));
     let mut found = Vec::new();
     for path in glob::glob(pattern).map_err(|error| bad(&error))? {
         let path = path.map_err(|error| bad(&error))?;
@@ -81,14 +93,21 @@ fn expand_glob(pattern: &str) -> Result<Vec<Input>, CliError> {
         }
     }
     if found.is_empty() {
-        return Err(CliError::Usage(format!("no file is called {pattern}; quote a glob if the shell does not know it")));
+        return Err(CliError::Usage(format!(
+            "no file is called {pattern}; quote a glob if the shell does not know it"
+        )));
     }
     Ok(found)
 }
 
 fn file(path: &Path) -> Result<Input, CliError> {
-    let bytes = std::fs::metadata(path).map_err(|error| CliError::file("read", path, &error))?.len();
-    Ok(Input::File { path: path.to_owned(), bytes })
+    let bytes = std::fs::metadata(path)
+        .map_err(|error| CliError::file("read", path, &error))?
+        .len();
+    Ok(Input::File {
+        path: path.to_owned(),
+        bytes,
+    })
 }
 
 #[cfg(test)]
@@ -102,9 +121,17 @@ mod tests {
             std::fs::write(dir.path().join(name), "{}").expect("written");
         }
         let pattern = dir.path().join("*.json").display().to_string();
-        let names: Vec<_> = expand(&[pattern]).expect("found").iter().map(Input::name).collect();
-        assert!(names[0].ends_with("a.json") && names[1].ends_with("b.json") && names.len() == 2, "{names:?}");
-        let error = expand(&[dir.path().join("*.xml").display().to_string()]).expect_err("nothing there");
+        let names: Vec<_> = expand(&[pattern])
+            .expect("found")
+            .iter()
+            .map(Input::name)
+            .collect();
+        assert!(
+            names[0].ends_with("a.json") && names[1].ends_with("b.json") && names.len() == 2,
+            "{names:?}"
+        );
+        let error =
+            expand(&[dir.path().join("*.xml").display().to_string()]).expect_err("nothing there");
         assert_eq!(error.exit_code(), 2);
     }
 

@@ -59,7 +59,12 @@ pub(crate) async fn run(client: &Client, output: &Output, args: Args) -> Result<
     if state.is_resumed() {
         output.remark(&format!("going on after {} events", state.summary().sent))?;
     }
-    let poster = Poster::new(client, &args.format, &args.ack, Duration::from_secs(args.patience));
+    let poster = Poster::new(
+        client,
+        &args.format,
+        &args.ack,
+        Duration::from_secs(args.patience),
+    );
     let bar = progress::bytes(inputs.iter().filter_map(|input| input.bytes()).sum());
     for (number, input) in inputs.iter().enumerate() {
         if !state.is_done(number) {
@@ -71,7 +76,11 @@ pub(crate) async fn run(client: &Client, output: &Output, args: Args) -> Result<
     bar.finish_and_clear();
     let summary = state.finish()?;
     summary.write(output)?;
-    Ok(if summary.is_clean() { Verdict::Fine } else { Verdict::Finding })
+    Ok(if summary.is_clean() {
+        Verdict::Fine
+    } else {
+        Verdict::Finding
+    })
 }
 
 async fn send_input(
@@ -82,11 +91,12 @@ async fn send_input(
     bar: &indicatif::ProgressBar,
 ) -> Result<(), CliError> {
     let mut batches = Batches::open(input, state.batch())?;
-    let before = batches.bytes_read();
-    state.skip_sent(number, &mut batches)?;
-    bar.inc(batches.bytes_read() - before);
+    state.skip_sent(number, input, &mut batches)?;
+    bar.inc(batches.bytes_read());
     let mut read_so_far = batches.bytes_read();
-    let mut answers = stream::iter(batches).map(|batch| deliver(poster, batch)).buffered(IN_FLIGHT);
+    let mut answers = stream::iter(batches)
+        .map(|batch| deliver(poster, batch))
+        .buffered(IN_FLIGHT);
     while let Some(answer) = answers.next().await {
         let (batch, outcome) = answer?;
         state.add(number, &batch, outcome)?;

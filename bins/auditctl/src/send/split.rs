@@ -33,7 +33,13 @@ enum Place {
 /// Members that hold events when an object is a container.
 const CONTAINERS: [&[u8]; 2] = [b"events", b"Records"];
 /// Members that only an event has: an object with one of them in front is no container.
-const MARKS: [&[u8]; 5] = [b"action", b"timestamp", b"eventName", b"eventTime", b"eventID"];
+const MARKS: [&[u8]; 5] = [
+    b"action",
+    b"timestamp",
+    b"eventName",
+    b"eventTime",
+    b"eventID",
+];
 
 /// Cuts one input.
 pub(crate) struct Splitter {
@@ -46,7 +52,12 @@ pub(crate) struct Splitter {
 impl Splitter {
     /// Begins at the reader's position.
     pub(crate) fn new(reader: Box<dyn BufRead + Send>) -> Self {
-        Self { reader, place: Place::Top, read: 0, at_start: true }
+        Self {
+            reader,
+            place: Place::Top,
+            read: 0,
+            at_start: true,
+        }
     }
 
     /// Bytes consumed so far.
@@ -113,7 +124,11 @@ impl Splitter {
         match self.peek_token()? {
             Some(b']') => {
                 self.bump()?;
-                self.place = if wrapped { Place::AfterArray } else { Place::Top };
+                self.place = if wrapped {
+                    Place::AfterArray
+                } else {
+                    Place::Top
+                };
                 Ok(None)
             }
             Some(b',') => self.bump().map(|()| None),
@@ -125,7 +140,11 @@ impl Splitter {
 
     /// Everything up to the closing brace of a container: its other members are no events.
     fn close_container(&mut self) -> io::Result<Option<Piece>> {
-        let mut scan = Scan { bytes: vec![b'{'], depth: 1, ..Scan::default() };
+        let mut scan = Scan {
+            bytes: vec![b'{'],
+            depth: 1,
+            ..Scan::default()
+        };
         while let Some(byte) = self.peek()? {
             self.bump()?;
             if scan.push(byte) {
@@ -133,13 +152,16 @@ impl Splitter {
                 return Ok(None);
             }
         }
-        Ok(Some(self.lost("the input ends before the object around its events does")))
+        Ok(Some(self.lost(
+            "the input ends before the object around its events does",
+        )))
     }
 
     fn value(&mut self) -> io::Result<Piece> {
         let mut scan = Scan::default();
         while let Some(byte) = self.peek()? {
-            let ends_scalar = scan.depth == 0 && !scan.in_string && matches!(byte, b',' | b']' | b'}');
+            let ends_scalar =
+                scan.depth == 0 && !scan.in_string && matches!(byte, b',' | b']' | b'}');
             if ends_scalar {
                 return Ok(scan.piece());
             }
@@ -175,7 +197,10 @@ impl Splitter {
     /// The rest cannot be cut into events.
     fn lost(&mut self, problem: &str) -> Piece {
         self.place = Place::End;
-        Piece { bytes: Vec::new(), problem: Some(format!("{problem}; nothing behind it is read")) }
+        Piece {
+            bytes: Vec::new(),
+            problem: Some(format!("{problem}; nothing behind it is read")),
+        }
     }
 
     fn line_ends(&mut self) -> io::Result<bool> {
@@ -189,10 +214,12 @@ impl Splitter {
         Ok(false)
     }
 
+    /// Byte by byte, because a pipe may deliver it so; no JSON begins with one of these bytes.
     fn skip_byte_order_mark(&mut self) -> io::Result<()> {
-        if self.reader.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
-            self.reader.consume(3);
-            self.read += 3;
+        for byte in *b"\xef\xbb\xbf" {
+            if self.peek()? == Some(byte) {
+                self.bump()?;
+            }
         }
         Ok(())
     }
@@ -211,7 +238,10 @@ impl Splitter {
         Ok(self.reader.fill_buf()?.first().copied())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "every step of the reader is fallible; callers stay uniform")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "every step of the reader is fallible; callers stay uniform"
+    )]
     fn bump(&mut self) -> io::Result<()> {
         self.reader.consume(1);
         self.read += 1;
@@ -284,7 +314,10 @@ impl Scan {
 
     fn end_name(&mut self) {
         if let Some(from) = self.name_from.take() {
-            let name = self.bytes.get(from..self.bytes.len() - 1).unwrap_or_default();
+            let name = self
+                .bytes
+                .get(from..self.bytes.len() - 1)
+                .unwrap_or_default();
             self.is_container = CONTAINERS.contains(&name);
             self.is_event |= MARKS.contains(&name);
             self.wants_name = false;
@@ -301,12 +334,16 @@ impl Scan {
     }
 
     fn cut_off(self) -> Piece {
-        Piece { bytes: self.bytes, problem: Some("the input ends inside this event".to_owned()) }
+        Piece {
+            bytes: self.bytes,
+            problem: Some("the input ends inside this event".to_owned()),
+        }
     }
 }
 
 fn piece(bytes: Vec<u8>) -> Piece {
-    let problem = (bytes.len() > INPUT_BYTES_MAX).then(|| format!("longer than {INPUT_BYTES_MAX} bytes, which no event is"));
+    let problem = (bytes.len() > INPUT_BYTES_MAX)
+        .then(|| format!("longer than {INPUT_BYTES_MAX} bytes, which no event is"));
     Piece { bytes, problem }
 }
 
@@ -326,7 +363,12 @@ mod tests {
                     None => String::from_utf8(piece.bytes).expect("text"),
                 });
             }
-            assert_eq!(found, expected, "capacity {capacity}: {}", String::from_utf8_lossy(input));
+            assert_eq!(
+                found,
+                expected,
+                "capacity {capacity}: {}",
+                String::from_utf8_lossy(input)
+            );
             assert_eq!(splitter.bytes_read(), input.len() as u64);
         }
     }
@@ -335,47 +377,99 @@ mod tests {
     fn arrays_containers_lines_and_single_objects_give_their_events_unchanged() {
         check(b"", &[]);
         check(b"[]", &[]);
-        check(b"[ {\"a\":1.10} ,{\"b\":\"]},\\\"\"}]", &["{\"a\":1.10}", "{\"b\":\"]},\\\"\"}"]);
-        check(b"{\"events\":[{\"a\":1},{\"a\":[2]}]}", &["{\"a\":1}", "{\"a\":[2]}"]);
-        check(b"{\"batch\":{\"events\":[1]},\"events\" : [{\"a\":1}],\"n\":[3]}", &["{\"a\":1}"]);
-        check(b"{\"Records\":[{\"a\":1}]}{\"Records\":[{\"a\":2}]}", &["{\"a\":1}", "{\"a\":2}"]);
-        check(b"{\"a\":1}\n{\"a\":2}\r\n\n{\"a\":3}", &["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
-        check(b"{\n \"a\": 1\n}\n{\n\"a\":2}", &["{\n \"a\": 1\n}", "{\n\"a\":2}"]);
+        check(
+            b"[ {\"a\":1.10} ,{\"b\":\"]},\\\"\"}]",
+            &["{\"a\":1.10}", "{\"b\":\"]},\\\"\"}"],
+        );
+        check(
+            b"{\"events\":[{\"a\":1},{\"a\":[2]}]}",
+            &["{\"a\":1}", "{\"a\":[2]}"],
+        );
+        check(
+            b"{\"batch\":{\"events\":[1]},\"events\" : [{\"a\":1}],\"n\":[3]}",
+            &["{\"a\":1}"],
+        );
+        check(
+            b"{\"Records\":[{\"a\":1}]}{\"Records\":[{\"a\":2}]}",
+            &["{\"a\":1}", "{\"a\":2}"],
+        );
+        check(
+            b"{\"a\":1}\n{\"a\":2}\r\n\n{\"a\":3}",
+            &["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"],
+        );
+        check(
+            b"{\n \"a\": 1\n}\n{\n\"a\":2}",
+            &["{\n \"a\": 1\n}", "{\n\"a\":2}"],
+        );
         check(b"\xef\xbb\xbf{\"a\":1}", &["{\"a\":1}"]);
         check(b"[1,\"x\",null]", &["1", "\"x\"", "null"]);
     }
 
     #[test]
     fn an_event_that_has_a_member_called_events_is_one_event() {
-        check(b"{\"action\":\"x\",\"events\":[{\"a\":1}]}", &["{\"action\":\"x\",\"events\":[{\"a\":1}]}"]);
-        check(b"{\"a\":\"events\",\"b\":[1]}", &["{\"a\":\"events\",\"b\":[1]}"]);
+        check(
+            b"{\"action\":\"x\",\"events\":[{\"a\":1}]}",
+            &["{\"action\":\"x\",\"events\":[{\"a\":1}]}"],
+        );
+        check(
+            b"{\"a\":\"events\",\"b\":[1]}",
+            &["{\"a\":\"events\",\"b\":[1]}"],
+        );
     }
 
     #[test]
     fn a_malformed_line_costs_only_itself() {
-        check(b"{\"a\":1}\n{\"a\":\n{\"a\":3}\n", &["{\"a\":1}", "{\"a\":", "{\"a\":3}"]);
+        check(
+            b"{\"a\":1}\n{\"a\":\n{\"a\":3}\n",
+            &["{\"a\":1}", "{\"a\":", "{\"a\":3}"],
+        );
         check(b"oops\n{\"a\":3}\n", &["oops", "{\"a\":3}"]);
     }
 
     #[test]
     fn what_is_cut_off_is_said_to_be() {
         check(b"{\"a\":", &["! the input ends inside this event"]);
-        check(b"[{\"a\":1},{\"a\"", &["{\"a\":1}", "! the input ends inside this event"]);
-        check(b"[{\"a\":1}", &["{\"a\":1}", "! the input ends inside its array of events; nothing behind it is read"]);
+        check(
+            b"[{\"a\":1},{\"a\"",
+            &["{\"a\":1}", "! the input ends inside this event"],
+        );
+        check(
+            b"[{\"a\":1}",
+            &[
+                "{\"a\":1}",
+                "! the input ends inside its array of events; nothing behind it is read",
+            ],
+        );
         check(
             b"{\"events\":[{\"a\":1}]",
-            &["{\"a\":1}", "! the input ends before the object around its events does; nothing behind it is read"],
+            &[
+                "{\"a\":1}",
+                "! the input ends before the object around its events does; nothing behind it is read",
+            ],
         );
     }
 
     #[test]
     fn an_event_that_is_too_long_is_skipped_in_bounded_memory() {
-        let long = format!("[{{\"a\":\"{}\"}},{{\"b\":1}}]", "x".repeat(2 * INPUT_BYTES_MAX));
+        let long = format!(
+            "[{{\"a\":\"{}\"}},{{\"b\":1}}]",
+            "x".repeat(2 * INPUT_BYTES_MAX)
+        );
         let mut splitter = Splitter::new(Box::new(io::Cursor::new(long.into_bytes())));
-        let first = splitter.next_piece().expect("readable").expect("the long one");
-        assert!(first.problem.is_some_and(|problem| problem.contains("longer than")));
+        let first = splitter
+            .next_piece()
+            .expect("readable")
+            .expect("the long one");
+        assert!(
+            first
+                .problem
+                .is_some_and(|problem| problem.contains("longer than"))
+        );
         assert_eq!(first.bytes.len(), INPUT_BYTES_MAX + 1);
-        let second = splitter.next_piece().expect("readable").expect("the short one");
+        let second = splitter
+            .next_piece()
+            .expect("readable")
+            .expect("the short one");
         assert_eq!(second.bytes, b"{\"b\":1}");
     }
 }
