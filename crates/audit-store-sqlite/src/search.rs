@@ -10,6 +10,8 @@ mod candidates;
 mod check;
 mod merge;
 mod path;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 

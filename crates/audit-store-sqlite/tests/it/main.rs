@@ -1,4 +1,10 @@
 //! Everything that the SQLite store promises, on real files.
 
+mod canonical;
 mod conformance;
+mod full;
+mod kill;
+mod migrations;
+mod opening;
 mod place;
+mod reference;

@@ -144,6 +144,46 @@ impl Lane {
         }
     }
 
+    /// Goes on where the ledger ends, in a new epoch, as a restarted lane does.
+    pub async fn resume(store: &Store, ledger: LedgerId) -> Self {
+        let lease = store
+            .leases
+            .acquire(ledger, OWNER)
+            .await
+            .unwrap()
+            .expect("its own lease");
+        let info = store
+            .ledgers
+            .ledger(ledger)
+            .await
+            .unwrap()
+            .expect("it was opened");
+        let mut tiles = TileBuilder::default();
+        let mut full = Vec::new();
+        for chunk in store
+            .ledgers
+            .chunks(ledger, LeafIndex(0), u32::MAX)
+            .await
+            .unwrap()
+        {
+            for leaf in audit_integrity::tile::digests_of(&chunk.leaf_hashes) {
+                tiles.push(leaf, &mut full);
+            }
+        }
+        let committed = store
+            .events
+            .rows(ledger, LeafIndex(0), LeafIndex(u64::MAX), u32::MAX)
+            .await
+            .unwrap();
+        Self {
+            lease,
+            head: info.head,
+            committed,
+            ledger,
+            tiles,
+        }
+    }
+
     /// Seals drafts at the end of the ledger.
     #[must_use]
     pub fn prepare(&self, drafts: Vec<EventDraft>) -> Prepared {
