@@ -1,0 +1,97 @@
+//! Cursors: a position, bound by a MAC to the search and the caller it was made for.
+
+use audit_event::{EventId, OrganizationId, Timestamp};
+use audit_integrity::ledger::LedgerId;
+use audit_store::query::Position;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::HttpProblem;
+
+/// The position as it travels; opaque to clients.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    t: i64,
+    i: String,
+    o: String,
+    s: Vec<(String, u64)>,
+}
+
+const TAG_LEN: usize = 16;
+
+fn tag(key: &[u8; 32], binding: &str, payload: &[u8]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    context.update(b"audit-cursor/1\n");
+    context.update(&(binding.len() as u64).to_be_bytes());
+    context.update(binding.as_bytes());
+    context.update(payload);
+    context.sign()
+}
+
+/// A position as text.
+pub(crate) fn seal(key: &[u8; 32], binding: &str, position: &Position) -> String {
+    let wire = Wire {
+        t: position.timestamp.micros(),
+        i: position.id.to_string(),
+        o: position.organization_id.as_str().to_owned(),
+        s: position.sizes.iter().map(|(ledger, size)| (ledger.to_string(), *size)).collect(),
+    };
+    // A struct of plain members always serialises.
+    let mut bytes = serde_json::to_vec(&wire).unwrap_or_default();
+    let tag = tag(key, binding, &bytes);
+    bytes.extend(tag.as_ref().iter().take(TAG_LEN));
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The position back, when the text is ours and belongs to this search.
+///
+/// # Errors
+/// 400 when it is not.
+pub(crate) fn open(key: &[u8; 32], binding: &str, text: &str) -> Result<Position, HttpProblem> {
+    let bad = || {
+        let detail = "the cursor does not belong to this search; begin again without one";
+        HttpProblem::bad_request("bad_cursor", detail)
+    };
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_source| bad())?;
+    let (payload, given) = bytes.split_at_checked(bytes.len().saturating_sub(TAG_LEN)).ok_or_else(bad)?;
+    let expected = tag(key, binding, payload);
+    let expected = expected.as_ref().get(..TAG_LEN).unwrap_or_default();
+    ring::constant_time::verify_slices_are_equal(expected, given).map_err(|_differs| bad())?;
+    let wire: Wire = serde_json::from_slice(payload).map_err(|_source| bad())?;
+    let sizes: Option<Vec<(LedgerId, u64)>> =
+        wire.s.into_iter().map(|(ledger, size)| Some((ledger.parse().ok()?, size))).collect();
+    Ok(Position {
+        timestamp: Timestamp::from_micros(wire.t).ok_or_else(bad)?,
+        id: wire.i.parse::<EventId>().map_err(|_source| bad())?,
+        organization_id: OrganizationId::new(&wire.o),
+        sizes: sizes.ok_or_else(bad)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_opens_only_under_its_key_and_search_and_unaltered() {
+        let position = Position {
+            timestamp: Timestamp::EPOCH,
+            id: EventId::from_bytes([7; 16]),
+            organization_id: OrganizationId::new("o"),
+            sizes: vec![(LedgerId::Events(0), 9)],
+        };
+        let text = seal(&[1; 32], "search", &position);
+        assert_eq!(open(&[1; 32], "search", &text).expect("ours"), position);
+        assert!(open(&[2; 32], "search", &text).is_err());
+        assert!(open(&[1; 32], "other", &text).is_err());
+        for at in 0..text.len() {
+            let mut altered = text.clone().into_bytes();
+            altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+            let altered = String::from_utf8(altered).expect("ASCII");
+            assert!(open(&[1; 32], "search", &altered).is_err(), "{at}");
+        }
+        assert!(open(&[1; 32], "search", "").is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! What every route works with.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use audit_integrity::keys::KeySource;
+use audit_pipeline::{Acceptor, Checkpointed, Registry};
+use audit_queue::{FrameLookup, Producer};
+use audit_runtime::{Clock, Random};
+use audit_store::Store;
+
+use crate::auth::KeyCache;
+use crate::read_audit::ReadAudit;
+
+/// Bounds of the HTTP surface.
+#[derive(Clone)]
+pub struct HttpSettings {
+    /// Bytes of a request body at most, before and after decompression.
+    pub body_bytes_max: usize,
+    /// Events of a request at most.
+    pub items_max: usize,
+    /// Time for a request's body to arrive, and for any answer but a long wait for `ack`.
+    pub request_timeout: Duration,
+    /// `ack=stored` and `ack=sealed` wait so long when the request does not say.
+    pub ack_timeout: Duration,
+    /// Requests in work at once; more wait in line.
+    pub concurrency_max: usize,
+    /// Key of the MAC that keeps cursors ours; drawn at start when nothing is configured.
+    pub cursor_key: [u8; 32],
+}
+
+impl fmt::Debug for HttpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSettings")
+            .field("body_bytes_max", &self.body_bytes_max)
+            .field("items_max", &self.items_max)
+            .field("request_timeout", &self.request_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpSettings {
+    /// The defaults, with a cursor key of the caller's.
+    #[must_use]
+    pub fn with_cursor_key(cursor_key: [u8; 32]) -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            items_max: 10_000,
+            request_timeout: Duration::from_secs(30),
+            ack_timeout: Duration::from_secs(10),
+            concurrency_max: 512,
+            cursor_key,
+        }
+    }
+}
+
+/// **Port.** Verification runs, as the pipeline offers them.
+#[async_trait]
+pub trait VerifyRuns: Send + Sync {
+    /// Starts a run; its id. The request is the JSON of `POST /v1/verify`.
+    ///
+    /// # Errors
+    /// What is wrong with the request, for its sender.
+    async fn start(&self, request: VerifyBody) -> Result<String, String>;
+
+    /// A run's report as JSON text; `None` when there is none of that id.
+    async fn report(&self, run: &str) -> Option<String>;
+}
+
+/// Body of `POST /v1/verify`; every member is optional.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerifyBody {
+    /// Only this ledger: its number, or `directory`.
+    #[serde(default, deserialize_with = "ledger_name")]
+    pub ledger: Option<String>,
+    /// Only events not before.
+    pub since: Option<String>,
+    /// Only events before.
+    pub until: Option<String>,
+    /// Signed notes the caller kept.
+    #[serde(default)]
+    pub checkpoints: Vec<String>,
+}
+
+/// A ledger is a number or a name.
+fn ledger_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Name {
+        Number(u64),
+        Text(String),
+    }
+    let name: Option<Name> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(name.map(|name| match name {
+        Name::Number(number) => number.to_string(),
+        Name::Text(text) => text,
+    }))
+}
+
+/// State of a component: its name, and why it does not work when it does not.
+pub type ComponentHealth = (String, Result<(), String>);
+
+/// The parts of one process that the routes use. Cheap to clone.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each part's own comment says it")]
+pub struct AppState {
+    pub store: Store,
+    pub queue: Arc<dyn Producer>,
+    pub frames: Arc<dyn FrameLookup>,
+    pub acceptor: Arc<Acceptor>,
+    pub checkpointed: Checkpointed,
+    pub keys: Arc<dyn KeySource>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub registry: Arc<Registry>,
+    pub deployment_id: Arc<str>,
+    pub verify: Arc<dyn VerifyRuns>,
+    /// Renders the Prometheus page.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// State of every component now; ready when all are fine.
+    pub readiness: Arc<dyn Fn() -> Vec<ComponentHealth> + Send + Sync>,
+    pub settings: Arc<HttpSettings>,
+    pub key_cache: Arc<KeyCache>,
+    pub read_audit: Arc<ReadAudit>,
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppState").field("deployment_id", &self.deployment_id).finish_non_exhaustive()
+    }
+}
