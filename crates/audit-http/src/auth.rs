@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use audit_event::{OrganizationId, Timestamp};
+use audit_integrity::digest::{equal_in_constant_time, sha256};
 use audit_pipeline::Caller;
 use audit_runtime::{Clock, Random};
 use audit_store::query::OrganizationScope;
@@ -12,7 +13,6 @@ use audit_store::{ApiKey, NewApiKey, Role};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 
 use crate::problem::HttpProblem;
 use crate::state::AppState;
@@ -98,7 +98,9 @@ pub struct KeyCache {
 impl KeyCache {
     fn get(&self, id: &str) -> Option<Option<ApiKey>> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(id).filter(|(at, _)| at.elapsed() < CACHED_FOR).map(|(_, key)| key.clone())
+        keys.get(id)
+            .filter(|(at, _)| at.elapsed() < CACHED_FOR)
+            .map(|(_, key)| key.clone())
     }
 
     fn put(&self, id: &str, key: Option<ApiKey>) {
@@ -111,15 +113,26 @@ impl KeyCache {
 
     /// Forgets a key, so that its revocation counts at once in this process.
     pub fn forget(&self, id: &str) {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 }
 
 /// The key a request carries: `Authorization: Bearer ak_...` or `X-API-Key: ak_...`.
 fn presented(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let own = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let bearer = bearer
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let own = || {
+        headers
+            .get("x-api-key")
+            .and_then(|value| value.to_str().ok())
+    };
     bearer.map(|(_, key)| key.trim()).or_else(own)
 }
 
@@ -127,7 +140,11 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 ///
 /// # Errors
 /// 401 without a valid key, 403 when its role does not suffice, 503 when the store cannot be asked.
-pub async fn authenticate(state: &AppState, headers: &HeaderMap, access: Access) -> Result<Principal, HttpProblem> {
+pub async fn authenticate(
+    state: &AppState,
+    headers: &HeaderMap,
+    access: Access,
+) -> Result<Principal, HttpProblem> {
     let refused = || {
         let detail = "send a valid API key: `Authorization: Bearer ak_...`";
         HttpProblem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
@@ -143,8 +160,8 @@ pub async fn authenticate(state: &AppState, headers: &HeaderMap, access: Access)
     };
     // The comparison runs for unknown ids too, so that time does not tell which ids exist.
     let expected = known.as_ref().map_or([0; 32], |key| key.key.secret_hash);
-    let same = ring::constant_time::verify_slices_are_equal(digest(&SHA256, secret.as_bytes()).as_ref(), &expected);
-    let key = known.filter(|_| same.is_ok()).ok_or_else(refused)?;
+    let same = equal_in_constant_time(&sha256(&[secret.as_bytes()]).0, &expected);
+    let key = known.filter(|_| same).ok_or_else(refused)?;
     let now = state.clock.now_micros();
     if key.revoked_at.is_some() || key.key.expires_at.is_some_and(|at| at.micros() <= now) {
         return Err(refused());
@@ -153,14 +170,26 @@ pub async fn authenticate(state: &AppState, headers: &HeaderMap, access: Access)
         let detail = format!("the role {} may not do this", role_name(key.key.role));
         return Err(HttpProblem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
-    let NewApiKey { id, role, scope, default_organization, .. } = key.key;
-    Ok(Principal { key_id: id, role, scope, default_organization })
+    let NewApiKey {
+        id,
+        role,
+        scope,
+        default_organization,
+        ..
+    } = key.key;
+    Ok(Principal {
+        key_id: id,
+        role,
+        scope,
+        default_organization,
+    })
 }
 
 /// `ak_<16 hex>_<43 base64url>`.
 fn split_key(text: &str) -> Option<(&str, &str)> {
     let (id, secret) = text.strip_prefix("ak_")?.split_once('_')?;
-    let well_formed = id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()) && secret.len() == 43;
+    let well_formed =
+        id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()) && secret.len() == 43;
     well_formed.then_some((id, secret))
 }
 
@@ -181,13 +210,16 @@ pub struct KeyRequest {
 
 /// Makes a key: what the store keeps, and the text that is shown once.
 #[must_use]
-pub fn new_api_key(random: &dyn Random, clock: &dyn Clock, request: KeyRequest) -> (NewApiKey, String) {
+pub fn new_api_key(
+    random: &dyn Random,
+    clock: &dyn Clock,
+    request: KeyRequest,
+) -> (NewApiKey, String) {
     let (mut id, mut secret) = ([0; 8], [0; 32]);
     random.fill(&mut id);
     random.fill(&mut secret);
     let (id, secret) = (hex::encode(id), URL_SAFE_NO_PAD.encode(secret));
-    let mut secret_hash = [0; 32];
-    secret_hash.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    let secret_hash = sha256(&[secret.as_bytes()]).0;
     let text = format!("ak_{id}_{secret}");
     let key = NewApiKey {
         id,
@@ -217,9 +249,15 @@ pub fn role_name(role: Role) -> &'static str {
 /// The role of that name.
 #[must_use]
 pub fn role_of(name: &str) -> Option<Role> {
-    [Role::Writer, Role::Viewer, Role::Analyst, Role::ComplianceOfficer, Role::Admin]
-        .into_iter()
-        .find(|role| role_name(*role) == name)
+    [
+        Role::Writer,
+        Role::Viewer,
+        Role::Analyst,
+        Role::ComplianceOfficer,
+        Role::Admin,
+    ]
+    .into_iter()
+    .find(|role| role_name(*role) == name)
 }
 
 #[cfg(test)]
@@ -230,8 +268,18 @@ mod tests {
     fn only_the_exact_shape_is_a_key() {
         let secret = "s".repeat(43);
         let good = format!("ak_0123456789abcdef_{secret}");
-        assert_eq!(split_key(&good), Some(("0123456789abcdef", secret.as_str())));
-        for bad in ["", "ak_", "ak_0123456789abcdef", &format!("xx{good}"), &format!("{good}x"), "ak_zz_yy"] {
+        assert_eq!(
+            split_key(&good),
+            Some(("0123456789abcdef", secret.as_str()))
+        );
+        for bad in [
+            "",
+            "ak_",
+            "ak_0123456789abcdef",
+            &format!("xx{good}"),
+            &format!("{good}x"),
+            "ak_zz_yy",
+        ] {
             assert_eq!(split_key(bad), None, "{bad}");
         }
     }
@@ -241,14 +289,21 @@ mod tests {
         use Role::{Admin, Analyst, ComplianceOfficer, Viewer, Writer};
         let table = [
             (Access::Write, vec![Writer, Admin]),
-            (Access::Read, vec![Viewer, Analyst, ComplianceOfficer, Admin]),
+            (
+                Access::Read,
+                vec![Viewer, Analyst, ComplianceOfficer, Admin],
+            ),
             (Access::Operate, vec![Analyst, ComplianceOfficer, Admin]),
             (Access::Prove, vec![ComplianceOfficer, Admin]),
             (Access::Admin, vec![Admin]),
         ];
         for (access, allowed) in table {
             for role in [Writer, Viewer, Analyst, ComplianceOfficer, Admin] {
-                assert_eq!(access.allows(role, &OrganizationScope::All), allowed.contains(&role), "{access:?} {role:?}");
+                assert_eq!(
+                    access.allows(role, &OrganizationScope::All),
+                    allowed.contains(&role),
+                    "{access:?} {role:?}"
+                );
             }
         }
         assert!(!Access::ProveAll.allows(Admin, &OrganizationScope::Only(vec![])));

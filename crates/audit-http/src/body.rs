@@ -23,16 +23,34 @@ pub(crate) enum Media {
 pub(crate) fn media(headers: &HeaderMap) -> Result<Media, HttpProblem> {
     let unsupported = || {
         let detail = "send application/json, or application/x-ndjson with one event a line";
-        HttpProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+        HttpProblem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            detail,
+        )
     };
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Media::Json) };
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(Media::Json);
+    };
     let value = value.to_str().map_err(|_not_ascii| unsupported())?;
-    let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let mut parts = value
+        .split(';')
+        .map(|part| part.trim().to_ascii_lowercase());
     let essence = parts.next().unwrap_or_default();
-    let utf8 = parts.all(|part| !part.starts_with("charset=") || part.trim_start_matches("charset=").trim_matches('"') == "utf-8");
+    let utf8 = parts.all(|part| {
+        !part.starts_with("charset=")
+            || part.trim_start_matches("charset=").trim_matches('"') == "utf-8"
+    });
     match essence.as_str() {
         "application/json" if utf8 => Ok(Media::Json),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/json-seq" if utf8 => Ok(Media::NdJson),
+        "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/json-seq"
+            if utf8 =>
+        {
+            Ok(Media::NdJson)
+        }
         _ => Err(unsupported()),
     }
 }
@@ -44,7 +62,9 @@ pub(crate) type BodyReader = std::pin::Pin<Box<dyn AsyncRead + Send>>;
 pub(crate) fn reader(headers: &HeaderMap, body: Body) -> Result<BodyReader, HttpProblem> {
     let stream = body.into_data_stream().map_err(std::io::Error::other);
     let raw = BufReader::new(StreamReader::new(stream));
-    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase());
+    let encoding = headers
+        .get(header::CONTENT_ENCODING)
+        .map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase());
     match encoding.as_deref() {
         None | Some("" | "identity") => Ok(Box::pin(raw)),
         Some("gzip" | "x-gzip") => {
@@ -56,13 +76,21 @@ pub(crate) fn reader(headers: &HeaderMap, body: Body) -> Result<BodyReader, Http
         Some("zstd") => Ok(Box::pin(ZstdDecoder::new(raw))),
         Some(_) => {
             let detail = "send the body as it is, or with Content-Encoding gzip or zstd";
-            Err(HttpProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail))
+            Err(HttpProblem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_encoding",
+                detail,
+            ))
         }
     }
 }
 
 /// Reads a whole body of at most `max` bytes after decompression: a bomb stops here, not in memory.
-pub(crate) async fn read_whole(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, HttpProblem> {
+pub(crate) async fn read_whole(
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+) -> Result<Bytes, HttpProblem> {
     let mut reader = reader(headers, body)?;
     let mut whole = BytesMut::with_capacity(expected(headers).min(max));
     loop {
@@ -70,14 +98,22 @@ pub(crate) async fn read_whole(headers: &HeaderMap, body: Body, max: usize) -> R
             return Err(too_large(max));
         }
         whole.reserve(16 << 10);
-        if reader.read_buf(&mut whole).await.map_err(|error| broken(&error))? == 0 {
+        if reader
+            .read_buf(&mut whole)
+            .await
+            .map_err(|error| broken(&error))?
+            == 0
+        {
             return Ok(whole.freeze());
         }
     }
 }
 
 fn expected(headers: &HeaderMap) -> usize {
-    headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(4 << 10)
+    headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or(4 << 10)
 }
 
 pub(crate) fn too_large(max: usize) -> HttpProblem {
@@ -88,5 +124,8 @@ pub(crate) fn too_large(max: usize) -> HttpProblem {
 /// A body that ends early or does not decompress is the sender's fault.
 pub(crate) fn broken(error: &std::io::Error) -> HttpProblem {
     tracing::debug!(%error, "a body could not be read");
-    HttpProblem::bad_request("body_unreadable", "the body ended early, or is not in the encoding it says")
+    HttpProblem::bad_request(
+        "body_unreadable",
+        "the body ended early, or is not in the encoding it says",
+    )
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audit_event::Form;
-use audit_event::split::split_batch;
+use audit_event::read::split_batch;
 use audit_pipeline::{AcceptError, AcceptRequest, Accepted, Ack, Item, ItemResult, ItemStatus};
 use audit_queue::Durability;
 use axum::Json;
@@ -65,26 +65,52 @@ fn wish(state: &AppState, params: IngestParams, headers: &HeaderMap) -> HttpResu
         None => Form::Native,
         Some(name) => Form::from_name(name).ok_or_else(|| {
             let known: Vec<_> = Form::ALL.iter().map(|form| form.as_str()).collect();
-            HttpProblem::bad_request("unknown_form", format!("form is one of {}", known.join(", ")))
+            HttpProblem::bad_request(
+                "unknown_form",
+                format!("form is one of {}", known.join(", ")),
+            )
         })?,
     };
     let ack = match params.ack.as_deref() {
         None | Some("queued") => Ack::Queued,
         Some("stored") => Ack::Stored,
         Some("sealed") => Ack::Sealed,
-        Some(_) => return Err(HttpProblem::bad_request("unknown_ack", "ack is one of queued, stored, sealed")),
+        Some(_) => {
+            return Err(HttpProblem::bad_request(
+                "unknown_ack",
+                "ack is one of queued, stored, sealed",
+            ));
+        }
     };
     let longest = Duration::from_secs(60);
-    let timeout = params.timeout_ms.map_or(state.settings.ack_timeout, Duration::from_millis).min(longest);
+    let timeout = params
+        .timeout_ms
+        .map_or(state.settings.ack_timeout, Duration::from_millis)
+        .min(longest);
     let idempotency_key = text(headers, "idempotency-key");
-    if idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 255) {
-        return Err(HttpProblem::bad_request("bad_idempotency_key", "Idempotency-Key has 1 to 255 characters"));
+    if idempotency_key
+        .as_ref()
+        .is_some_and(|key| key.is_empty() || key.len() > 255)
+    {
+        return Err(HttpProblem::bad_request(
+            "bad_idempotency_key",
+            "Idempotency-Key has 1 to 255 characters",
+        ));
     }
-    Ok(Wish { form, ack, timeout, idempotency_key, traceparent: text(headers, "traceparent").filter(|t| t.len() <= 64) })
+    Ok(Wish {
+        form,
+        ack,
+        timeout,
+        idempotency_key,
+        traceparent: text(headers, "traceparent").filter(|t| t.len() <= 64),
+    })
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
 }
 
 /// A body that is one document: cut into items, never copied.
@@ -97,7 +123,9 @@ async fn whole(
 ) -> HttpResult<Answer> {
     let max = state.settings.body_bytes_max;
     let reading = body::read_whole(headers, body, max);
-    let body = tokio::time::timeout(state.settings.request_timeout, reading).await.map_err(|_slow| slow())??;
+    let body = tokio::time::timeout(state.settings.request_timeout, reading)
+        .await
+        .map_err(|_slow| slow())??;
     if body.len() > max {
         return Err(body::too_large(max));
     }
@@ -107,12 +135,19 @@ async fn whole(
             _ => StatusCode::BAD_REQUEST,
         };
         let detail = problem.message.clone();
-        HttpProblem::new(status, problem.code.as_str(), detail).with_errors(vec![ItemProblem::from(&problem)])
+        HttpProblem::new(status, problem.code.as_str(), detail)
+            .with_errors(vec![ItemProblem::from(&problem)])
     })?;
     if items.is_empty() {
-        return Err(HttpProblem::bad_request("empty", "the body holds no events"));
+        return Err(HttpProblem::bad_request(
+            "empty",
+            "the body holds no events",
+        ));
     }
-    let items = items.into_iter().map(|item| Item::Bytes(body.slice_ref(item))).collect();
+    let items = items
+        .into_iter()
+        .map(|item| Item::Bytes(body.slice_ref(item)))
+        .collect();
     let accepted = accept(state, principal, wish, items, None).await?;
     Ok(Answer::of(accepted, wish.ack))
 }
@@ -129,7 +164,8 @@ async fn lines(
     let mut answer: Option<Accepted> = None;
     let (mut group, mut bytes, mut ended) = (Vec::new(), 0, false);
     while !ended {
-        let line = tokio::time::timeout(state.settings.request_timeout, next_line(&mut reader)).await;
+        let line =
+            tokio::time::timeout(state.settings.request_timeout, next_line(&mut reader)).await;
         match line.map_err(|_slow| slow())?? {
             Some(line) => {
                 bytes += line.len();
@@ -143,28 +179,46 @@ async fn lines(
         if (full || ended) && !group.is_empty() {
             let taken = answer.as_ref().map_or(0, |answer| answer.results.len());
             if taken + group.len() > state.settings.items_max.saturating_mul(100) {
-                let detail = format!("after {taken} accepted lines: send the rest in another request");
-                return Err(HttpProblem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_lines", detail));
+                let detail =
+                    format!("after {taken} accepted lines: send the rest in another request");
+                return Err(HttpProblem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_many_lines",
+                    detail,
+                ));
             }
             bytes = 0;
-            let accepted = accept(state, principal, wish, std::mem::take(&mut group), Some(taken)).await?;
+            let accepted = accept(
+                state,
+                principal,
+                wish,
+                std::mem::take(&mut group),
+                Some(taken),
+            )
+            .await?;
             answer = Some(match answer {
                 None => accepted,
                 Some(before) => join(before, accepted, taken),
             });
         }
     }
-    let accepted = answer.ok_or_else(|| HttpProblem::bad_request("empty", "the body holds no events"))?;
+    let accepted =
+        answer.ok_or_else(|| HttpProblem::bad_request("empty", "the body holds no events"))?;
     Ok(Answer::of(accepted, wish.ack))
 }
 
 /// Longest line: an event, and some white space around it.
 const LINE_BYTES_MAX: usize = 2 << 20;
 
-async fn next_line(reader: &mut tokio::io::BufReader<body::BodyReader>) -> HttpResult<Option<Bytes>> {
+async fn next_line(
+    reader: &mut tokio::io::BufReader<body::BodyReader>,
+) -> HttpResult<Option<Bytes>> {
     let mut line = Vec::new();
     loop {
-        let buffered = reader.fill_buf().await.map_err(|error| body::broken(&error))?;
+        let buffered = reader
+            .fill_buf()
+            .await
+            .map_err(|error| body::broken(&error))?;
         if buffered.is_empty() {
             return Ok((!line.is_empty()).then(|| line.into()));
         }
@@ -184,10 +238,17 @@ async fn next_line(reader: &mut tokio::io::BufReader<body::BodyReader>) -> HttpR
 
 /// Adds the results of a later group.
 fn join(mut before: Accepted, after: Accepted, offset: usize) -> Accepted {
-    before.results.extend(after.results.into_iter().map(|result| ItemResult { index: result.index + offset, ..result }));
+    before
+        .results
+        .extend(after.results.into_iter().map(|result| ItemResult {
+            index: result.index + offset,
+            ..result
+        }));
     before.frame = before.frame.or(after.frame);
     before.durability = match (before.durability, after.durability) {
-        (Some(Durability::Buffered), _) | (_, Some(Durability::Buffered)) => Some(Durability::Buffered),
+        (Some(Durability::Buffered), _) | (_, Some(Durability::Buffered)) => {
+            Some(Durability::Buffered)
+        }
         (before, after) => before.or(after),
     };
     before.retry_after = before.retry_after.or(after.retry_after);
@@ -216,16 +277,25 @@ async fn accept(
         traceparent: wish.traceparent.clone(),
         internal: false,
     };
-    state.acceptor.accept(request).await.map_err(|error| match error {
-        AcceptError::Busy { retry_after } => {
-            HttpProblem::unavailable("too much is in work; try again").retry_after(retry_after.as_secs().max(1))
-        }
-        _ => HttpProblem::unavailable("not taken; try again"),
-    })
+    state
+        .acceptor
+        .accept(request)
+        .await
+        .map_err(|error| match error {
+            AcceptError::Busy { retry_after } => {
+                HttpProblem::unavailable("too much is in work; try again")
+                    .retry_after(retry_after.as_secs().max(1))
+            }
+            _ => HttpProblem::unavailable("not taken; try again"),
+        })
 }
 
 fn slow() -> HttpProblem {
-    HttpProblem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time")
+    HttpProblem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "body_too_slow",
+        "the body did not arrive in time",
+    )
 }
 
 /// The answer of DESIGN §3.9.
@@ -268,7 +338,13 @@ struct ResultBody {
 
 impl Answer {
     fn of(accepted: Accepted, ack: Ack) -> Self {
-        let count = |status: &[ItemStatus]| accepted.results.iter().filter(|r| status.contains(&r.status)).count();
+        let count = |status: &[ItemStatus]| {
+            accepted
+                .results
+                .iter()
+                .filter(|r| status.contains(&r.status))
+                .count()
+        };
         let (rejected, retry) = (count(&[ItemStatus::Rejected]), count(&[ItemStatus::Retry]));
         let total = accepted.results.len();
         let reached = |result: &ItemResult| match ack {
@@ -287,7 +363,8 @@ impl Answer {
         } else {
             StatusCode::ACCEPTED
         };
-        let retry_after = (retry > 0).then(|| accepted.retry_after.map_or(1, |wait| wait.as_secs().max(1)));
+        let retry_after =
+            (retry > 0).then(|| accepted.retry_after.map_or(1, |wait| wait.as_secs().max(1)));
         Self {
             status,
             retry_after,
@@ -305,7 +382,9 @@ impl IntoResponse for Answer {
         let (status, retry_after) = (self.status, self.retry_after);
         let mut response = (status, Json(self)).into_response();
         if let Some(secs) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         response
     }
@@ -314,7 +393,10 @@ impl IntoResponse for Answer {
 impl ResultBody {
     fn of(result: ItemResult) -> Self {
         let proof = result.address.filter(|_| result.sealed).map(|address| {
-            format!("/v1/ledgers/{}/entries/{}/proof", address.ledger, address.leaf_index.0)
+            format!(
+                "/v1/ledgers/{}/entries/{}/proof",
+                address.ledger, address.leaf_index.0
+            )
         });
         Self {
             index: result.index,

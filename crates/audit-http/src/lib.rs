@@ -1,1 +1,29 @@
-//! To be written.
+//! The HTTP surface of Audit Worker: ingest, search, ledgers, verification, operation, health.
+//!
+//! What it is not: it decides nothing about events. It authenticates, bounds, reads, asks the pipeline and the store, and
+//! writes the answer. Errors are RFC 9457 problem details; no text of an inner error reaches a client.
+//!
+//! [`routes::ROUTES`] is the one table of what there is and who may.
+
+pub mod auth;
+mod body;
+mod cursor;
+mod events;
+mod health;
+mod ingest;
+mod ledgers;
+pub mod openapi;
+mod operate;
+mod params;
+pub mod problem;
+pub mod read_audit;
+pub mod routes;
+mod search;
+pub mod serve;
+pub mod state;
+mod stored;
+
+pub use auth::{Access, KeyCache, KeyRequest, Principal, new_api_key};
+pub use read_audit::ReadAudit;
+pub use serve::{router, serve};
+pub use state::{AppState, ComponentHealth, HttpSettings, VerifyBody, VerifyRuns};

@@ -10,14 +10,17 @@ use crate::problem::HttpProblem;
 #[derive(Debug)]
 pub(crate) struct Params<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = HttpProblem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(params)) => Ok(Self(params)),
             // The deserializer names the parameter; it repeats no header and no body.
-            Err(rejection) => Err(HttpProblem::bad_request("bad_parameter", rejection.body_text())),
+            Err(rejection) => Err(HttpProblem::bad_request(
+                "bad_parameter",
+                rejection.body_text(),
+            )),
         }
     }
 }

@@ -68,7 +68,11 @@ impl HttpProblem {
     /// 404, also for what the caller may not see.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}, or this key may not see it"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no such {what}, or this key may not see it"),
+        )
     }
 
     /// 503 with `Retry-After`.
@@ -104,12 +108,18 @@ impl IntoResponse for HttpProblem {
         let retry_after = self.retry_after_secs;
         let mut response = (self.status_code, Json(&self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(secs) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         if self.status_code == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"audit\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"audit\""),
+            );
         }
         response
     }
@@ -127,12 +137,22 @@ impl From<audit_store::StoreError> for HttpProblem {
             ),
             StoreError::Refused { reason } => Self::bad_request("refused", reason.clone()),
             StoreError::Unavailable { .. } | StoreError::Busy { .. } => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the store does not answer");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the store does not answer"
+                );
                 Self::unavailable("the store does not answer now")
             }
             _ => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the store answers nonsense");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "stored data cannot be read; the log says more")
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the store answers nonsense"
+                );
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "stored data cannot be read; the log says more",
+                )
             }
         }
     }
@@ -140,7 +160,10 @@ impl From<audit_store::StoreError> for HttpProblem {
 
 impl From<audit_queue::QueueError> for HttpProblem {
     fn from(error: audit_queue::QueueError) -> Self {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the queue does not answer");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the queue does not answer"
+        );
         Self::unavailable("the queue does not answer now")
     }
 }

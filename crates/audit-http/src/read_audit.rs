@@ -31,7 +31,10 @@ impl ReadAudit {
     /// Tells through the given tasks.
     #[must_use]
     pub fn new(tasks: Tasks) -> Self {
-        Self { told: Mutex::default(), tasks }
+        Self {
+            told: Mutex::default(),
+            tasks,
+        }
     }
 
     /// Notes a read; the event is written in the background.

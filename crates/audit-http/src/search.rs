@@ -39,26 +39,52 @@ pub(crate) async fn get_events(
     let principal = authenticate(&state, &headers, Access::Read).await?;
     let query = query.unwrap_or_default();
     let search = Search::read(&query).map_err(|errors| {
-        HttpProblem::bad_request("bad_parameter", "the query has parameters that cannot be read").with_errors(errors)
+        HttpProblem::bad_request(
+            "bad_parameter",
+            "the query has parameters that cannot be read",
+        )
+        .with_errors(errors)
     })?;
     let scope = scope(&principal, search.filter.organization_id.as_ref());
     let after = match &search.cursor {
-        Some(text) => Some(cursor::open(&state.settings.cursor_key, &search.binding(&principal), text)?),
+        Some(text) => Some(cursor::open(
+            &state.settings.cursor_key,
+            &search.binding(&principal),
+            text,
+        )?),
         None => None,
     };
     let binding = search.binding(&principal);
-    let request = PageRequest { filter: search.filter, scope, order: search.order, limit: search.limit, after };
+    let request = PageRequest {
+        filter: search.filter,
+        scope,
+        order: search.order,
+        limit: search.limit,
+        after,
+    };
     let page = state.store.query.search(&request).await?;
     state.read_audit.note(&state, &principal, "GET /v1/events");
-    let events = page.events.into_iter().map(StoredBody::of).collect::<Result<_, _>>()?;
-    let next_cursor = page.next.map(|position| cursor::seal(&state.settings.cursor_key, &binding, &position));
-    Ok(Json(PageBody { events, next_cursor }).into_response())
+    let events = page
+        .events
+        .into_iter()
+        .map(StoredBody::of)
+        .collect::<Result<_, _>>()?;
+    let next_cursor = page
+        .next
+        .map(|position| cursor::seal(&state.settings.cursor_key, &binding, &position));
+    Ok(Json(PageBody {
+        events,
+        next_cursor,
+    })
+    .into_response())
 }
 
 /// What the caller may see of what it asks for; nothing when it asks for another's.
 fn scope(principal: &Principal, asked: Option<&OrganizationId>) -> OrganizationScope {
     match asked {
-        Some(organization) if principal.sees(organization) => OrganizationScope::Only(vec![organization.clone()]),
+        Some(organization) if principal.sees(organization) => {
+            OrganizationScope::Only(vec![organization.clone()])
+        }
         Some(_) => OrganizationScope::Only(Vec::new()),
         None => principal.scope.clone(),
     }
@@ -77,7 +103,10 @@ struct Search {
 
 impl Search {
     fn read(query: &str) -> Result<Self, Vec<ItemProblem>> {
-        let mut search = Self { limit: LIMIT_DEFAULT, ..Self::default() };
+        let mut search = Self {
+            limit: LIMIT_DEFAULT,
+            ..Self::default()
+        };
         let (mut errors, mut bound) = (Vec::new(), Vec::new());
         let pairs: Vec<(String, String)> = match serde_urlencoded_pairs(query) {
             Ok(pairs) => pairs,
@@ -85,7 +114,11 @@ impl Search {
         };
         for (name, value) in pairs {
             if let Err((code, message)) = search.set(&name, &value) {
-                errors.push(ItemProblem { path: format!("/{name}"), code, message: message.to_owned() });
+                errors.push(ItemProblem {
+                    path: format!("/{name}"),
+                    code,
+                    message: message.to_owned(),
+                });
             }
             if name != "cursor" && name != "limit" {
                 bound.push(format!("{name}={value}"));
@@ -93,7 +126,11 @@ impl Search {
         }
         bound.sort();
         search.text = bound.join("&");
-        if errors.is_empty() { Ok(search) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(search)
+        } else {
+            Err(errors)
+        }
     }
 
     fn binding(&self, principal: &Principal) -> String {
@@ -111,11 +148,18 @@ impl Search {
             "action" => filter.action = Some(action(value)),
             "targetResourceType" => filter.target_resource_type = Some(value.to_owned()),
             "targetResourceId" => filter.target_resource_id = Some(value.to_owned()),
-            "status" => filter.status = Some(Status::from_name(value).ok_or(unknown("attempt, success or failure"))?),
-            "severity" => filter.severity = Some(Severity::from_name(value).ok_or(unknown("info, warning or critical"))?),
+            "status" => {
+                filter.status =
+                    Some(Status::from_name(value).ok_or(unknown("attempt, success or failure"))?)
+            }
+            "severity" => {
+                filter.severity =
+                    Some(Severity::from_name(value).ok_or(unknown("info, warning or critical"))?)
+            }
             "dataClassification" => {
                 let known = Classification::from_name(value);
-                filter.data_classification = Some(known.ok_or(unknown("PUBLIC, INTERNAL, CONFIDENTIAL or PHI"))?);
+                filter.data_classification =
+                    Some(known.ok_or(unknown("PUBLIC, INTERNAL, CONFIDENTIAL or PHI"))?);
             }
             "correlationId" => filter.correlation_id = Some(value.to_owned()),
             "text" => filter.text = Some(value.to_owned()).filter(|text| !text.trim().is_empty()),
@@ -127,16 +171,27 @@ impl Search {
                 };
             }
             "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+                let limit = value
+                    .parse()
+                    .ok()
+                    .filter(|limit| (1..=LIMIT_MAX).contains(limit));
                 self.limit = limit.ok_or(("bad_format", "a number from 1 to 1000"))?;
             }
             "cursor" => self.cursor = Some(value.to_owned()),
             _ => match name.strip_prefix("details.") {
                 Some(path) if !path.is_empty() && filter.details.len() < DETAILS_MAX => {
                     let path = path.split('.').map(str::to_owned).collect();
-                    filter.details.push(DetailMatch { path, value: value.to_owned() });
+                    filter.details.push(DetailMatch {
+                        path,
+                        value: value.to_owned(),
+                    });
                 }
-                Some(_) => return Err(("too_large", "at most 8 conditions on details, each with a path")),
+                Some(_) => {
+                    return Err((
+                        "too_large",
+                        "at most 8 conditions on details, each with a path",
+                    ));
+                }
                 None => return Err(("unknown_parameter", "there is no such parameter")),
             },
         }
@@ -146,17 +201,23 @@ impl Search {
 
 fn serde_urlencoded_pairs(query: &str) -> Result<Vec<(String, String)>, ItemProblem> {
     let uri = format!("/?{query}").parse::<axum::http::Uri>();
-    let pairs = uri.ok().and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok());
-    pairs.map(|axum::extract::Query(pairs)| pairs).ok_or_else(|| ItemProblem {
-        path: String::new(),
-        code: "syntax",
-        message: "the query string cannot be read".to_owned(),
-    })
+    let pairs = uri
+        .ok()
+        .and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok());
+    pairs
+        .map(|axum::extract::Query(pairs)| pairs)
+        .ok_or_else(|| ItemProblem {
+            path: String::new(),
+            code: "syntax",
+            message: "the query string cannot be read".to_owned(),
+        })
 }
 
 fn time(value: &str) -> Result<Timestamp, (&'static str, &'static str)> {
     let parsed = Timestamp::parse(value, MissingZone::Refuse);
-    parsed.map(|(time, _)| time).map_err(|_source| ("bad_format", "an RFC 3339 time with a zone"))
+    parsed
+        .map(|(time, _)| time)
+        .map_err(|_source| ("bad_format", "an RFC 3339 time with a zone"))
 }
 
 /// `prefix*`, or the whole action.
@@ -173,15 +234,28 @@ mod tests {
 
     #[test]
     fn every_bad_parameter_is_named() {
-        let errors = Search::read("since=yesterday&status=maybe&limit=0&colour=red&details.=x").expect_err("all bad");
+        let errors = Search::read("since=yesterday&status=maybe&limit=0&colour=red&details.=x")
+            .expect_err("all bad");
         let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
-        assert_eq!(paths, ["/since", "/status", "/limit", "/colour", "/details."]);
+        assert_eq!(
+            paths,
+            ["/since", "/status", "/limit", "/colour", "/details."]
+        );
     }
 
     #[test]
     fn a_star_at_the_end_is_a_prefix() {
         let search = Search::read("action=patient.*&details.a.b=1&order=oldest").expect("good");
-        assert_eq!(search.filter.action, Some(ActionMatch::Prefix("patient.".to_owned())));
-        assert_eq!(search.filter.details, [DetailMatch { path: vec!["a".into(), "b".into()], value: "1".into() }]);
+        assert_eq!(
+            search.filter.action,
+            Some(ActionMatch::Prefix("patient.".to_owned()))
+        );
+        assert_eq!(
+            search.filter.details,
+            [DetailMatch {
+                path: vec!["a".into(), "b".into()],
+                value: "1".into()
+            }]
+        );
     }
 }

@@ -86,7 +86,9 @@ pub struct VerifyBody {
 }
 
 /// A ledger is a number or a name.
-fn ledger_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+fn ledger_name<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
     enum Name {
@@ -129,6 +131,8 @@ pub struct AppState {
 
 impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppState").field("deployment_id", &self.deployment_id).finish_non_exhaustive()
+        f.debug_struct("AppState")
+            .field("deployment_id", &self.deployment_id)
+            .finish_non_exhaustive()
     }
 }

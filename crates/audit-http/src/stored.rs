@@ -49,8 +49,13 @@ impl StoredBody {
 
 fn raw(canonical: Vec<u8>) -> Result<Box<RawValue>, HttpProblem> {
     let text = String::from_utf8(canonical).ok();
-    text.and_then(|text| RawValue::from_string(text).ok()).ok_or_else(|| {
-        let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
-        HttpProblem::new(status, "internal", "a stored event is not what was stored; verify the ledger")
-    })
+    text.and_then(|text| RawValue::from_string(text).ok())
+        .ok_or_else(|| {
+            let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+            HttpProblem::new(
+                status,
+                "internal",
+                "a stored event is not what was stored; verify the ledger",
+            )
+        })
 }

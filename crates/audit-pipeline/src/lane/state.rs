@@ -2,12 +2,13 @@
 
 use audit_integrity::head::{CompactRange, Head, LedgerState};
 use audit_integrity::keys::LaneKey;
-use audit_integrity::ledger::{Digest, LeafIndex, LedgerId, Origin};
-use audit_integrity::tile::{TILE_WIDTH, TileBuilder, TileId, digests_of};
+use audit_integrity::ledger::Origin;
+use audit_integrity::tile::TileBuilder;
 use audit_runtime::{Fault, Faulty};
-use audit_store::{Lease, LedgerRead, StoreError};
+use audit_store::{Lease, StoreError};
 
 use super::{End, LaneParts};
+use crate::frontier::frontier;
 
 /// The ledger as the last commit left it.
 pub(super) struct LaneState {
@@ -50,14 +51,13 @@ impl LaneState {
             tracing::error!(ledger = %lease.ledger, state = info.head.state.as_str(), "the ledger takes no entries");
             return Err(End::Stop);
         }
-        let tiles = load_tiles(&*parts.store.ledgers, lease.ledger, info.head.size)
+        let tiles = frontier(&*parts.store.ledgers, lease.ledger, info.head.size)
             .await
             .map_err(|error| end_of(&error))?;
-        let Some(tiles) = tiles.filter(|tiles| tiles.range().root() == info.head.range.root())
-        else {
+        if tiles.range().root() != info.head.range.root() {
             tracing::error!(ledger = %lease.ledger, "tiles and head disagree: the ledger was altered; nothing more is written");
             return Err(End::Stop);
-        };
+        }
         Ok(Self {
             lease: lease.clone(),
             origin: origin.clone(),
@@ -88,96 +88,4 @@ fn end_of(error: &StoreError) -> End {
         Fault::Outage | Fault::Transient => End::Reload,
         Fault::Rejected | Fault::Fatal => End::Stop,
     }
-}
-
-/// Rebuilds the unfilled part of every level; `None` when what is stored does not have the right shape.
-pub(crate) async fn load_tiles(
-    ledgers: &dyn LedgerRead,
-    ledger: LedgerId,
-    size: u64,
-) -> Result<Option<TileBuilder>, StoreError> {
-    let mut levels = Vec::new();
-    let mut on_level = size;
-    for level in 0_u8.. {
-        if on_level == 0 {
-            break;
-        }
-        let (full, part) = (on_level / TILE_WIDTH, on_level % TILE_WIDTH);
-        let first = full * TILE_WIDTH;
-        let hashes = if level == 0 {
-            leaves(ledgers, ledger, first, part).await?
-        } else {
-            roots(
-                ledgers,
-                ledger,
-                TileId {
-                    level: level - 1,
-                    index: first,
-                },
-                part,
-            )
-            .await?
-        };
-        match hashes {
-            Some(hashes) => levels.push(hashes),
-            None => return Ok(None),
-        }
-        on_level = full;
-    }
-    Ok(TileBuilder::from_partials(size, levels).ok())
-}
-
-async fn leaves(
-    ledgers: &dyn LedgerRead,
-    ledger: LedgerId,
-    first: u64,
-    count: u64,
-) -> Result<Option<Vec<Digest>>, StoreError> {
-    let mut hashes: Vec<Digest> = Vec::new();
-    while (hashes.len() as u64) < count {
-        let next = first + hashes.len() as u64;
-        let chunks = ledgers
-            .chunks(
-                ledger,
-                LeafIndex(next),
-                u32::try_from(TILE_WIDTH).unwrap_or(u32::MAX),
-            )
-            .await?;
-        let before = hashes.len();
-        for chunk in chunks {
-            let at = first + hashes.len() as u64;
-            let skip = usize::try_from(at.saturating_sub(chunk.first_leaf.0)).unwrap_or(usize::MAX);
-            hashes.extend(digests_of(&chunk.leaf_hashes).skip(skip));
-        }
-        if hashes.len() == before {
-            return Ok(None);
-        }
-    }
-    hashes.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-    Ok(Some(hashes))
-}
-
-async fn roots(
-    ledgers: &dyn LedgerRead,
-    ledger: LedgerId,
-    first: TileId,
-    count: u64,
-) -> Result<Option<Vec<Digest>>, StoreError> {
-    let mut hashes = Vec::new();
-    for index in first.index..first.index + count {
-        match ledgers
-            .tile(
-                ledger,
-                TileId {
-                    level: first.level,
-                    index,
-                },
-            )
-            .await?
-        {
-            Some(tile) => hashes.push(tile.root()),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(hashes))
 }
