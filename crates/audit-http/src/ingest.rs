@@ -29,7 +29,7 @@ const GROUP_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct IngestParams {
+pub(crate) struct IngestParams {
     ack: Option<String>,
     timeout_ms: Option<u64>,
     form: Option<String>,
