@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use audit_queue::{Frame, FrameId};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
 
 use crate::options::Options;
 use crate::rows::{self, Item, Totals};
@@ -44,6 +44,15 @@ pub(crate) struct Failed {
     pub(crate) error: rusqlite::Error,
     /// Whether it failed in the commit itself, after everything was written.
     pub(crate) in_commit: bool,
+}
+
+impl Failed {
+    /// Whether it was for want of space. A quota or a limit on the file's size comes as a failed write.
+    pub(crate) fn is_for_space(&self) -> bool {
+        self.error.sqlite_error().is_some_and(|error| {
+            error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_WRITE
+        })
+    }
 }
 
 /// Writes the group. Settles come first: they make room for the mark, and pages to use again.

@@ -24,13 +24,14 @@
 //!   count one too many for a frame that was given back and waited when the process died.
 //! * A batch that is neither settled, released nor renewed within [`Options::hold`] is delivered again.
 //! * A frame this program cannot read comes alone in its batch.
-//! * A full disk refuses enqueues with [`audit_queue::QueueError::NoSpace`]; everything else goes on, and enqueues do when there is room. The log
-//!   file keeps its size, so that settling needs no new space.
+//! * A full disk refuses enqueues with [`audit_queue::QueueError::NoSpace`]; everything else goes on, and enqueues do when there is
+//!   room. Settling has space of its own ([`Options::reserve_bytes`]), so that a full queue can always be emptied.
 //! * Pages of settled frames are used again, and given back to the file system when the queue is idle.
 
 mod group;
 mod options;
 mod queue;
+mod reserve;
 mod rows;
 mod schema;
 mod state;

@@ -22,6 +22,8 @@ pub struct Options {
     pub hold: Duration,
     /// Bounds of a frame.
     pub frame: FrameLimits,
+    /// Disk space set aside in a file of its own, so that settling goes on when the disk is full; 0: none.
+    pub reserve_bytes: u64,
     /// Hard ceiling of the file, in pages of 4,096 bytes; `None`: the file system's.
     pub pages_max: Option<u32>,
 }
@@ -36,6 +38,7 @@ impl Default for Options {
             settled_ids_kept: 10_000,
             hold: Duration::from_secs(60),
             frame: FrameLimits::default(),
+            reserve_bytes: 16 << 20,
             pages_max: None,
         }
     }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::group::{Incoming, SettledIds};
 use crate::options::{OpenError, Options};
+use crate::reserve::Reserve;
 use crate::rows::{self, Item, ReadBudget};
 use crate::schema;
 use crate::state::{Next, State, memory_of};
@@ -78,7 +79,11 @@ impl EmbeddedQueue {
             settled: SettledIds::new(opened.settled, options.settled_ids_kept),
             options: options.clone(),
             clock,
+            reserve: Reserve::set_aside(path, options.reserve_bytes),
+            room_from: Instant::now(),
+            delivered_to: 0,
             logged: 0,
+            log_is_stuck: false,
             untidy: true,
             refusing: false,
         };
@@ -398,8 +403,7 @@ impl Consumer for EmbeddedQueue {
     }
 
     async fn renew(&self, batch: &Batch) -> Result<(), QueueError> {
-        let held =
-            batch.token == 0 || self.shared.state().renew(batch.token, Instant::now());
+        let held = batch.token == 0 || self.shared.state().renew(batch.token, Instant::now());
         if held {
             Ok(())
         } else {

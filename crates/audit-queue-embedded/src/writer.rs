@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use audit_queue::{QueueError, error::Source};
 use audit_runtime::Clock;
 use rusqlite::{Connection, ErrorCode, ffi};
@@ -12,6 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use crate::group::{self, Failed, Incoming, Outcome, Rules, SettledIds, Written};
 use crate::options::Options;
+use crate::reserve::Reserve;
 use crate::state::{State, Unwritten};
 
 /// After this long without a command the file is put in order.
@@ -75,8 +78,15 @@ pub(crate) struct Writer {
     pub(crate) settled: SettledIds,
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reserve: Reserve,
+    /// When making room may be tried again.
+    pub(crate) room_from: Instant,
+    /// As the file has it.
+    pub(crate) delivered_to: u64,
     /// Written since the log was last moved, roughly.
     pub(crate) logged: u64,
+    /// Whether it could not be moved the last time.
+    pub(crate) log_is_stuck: bool,
     /// Whether there is work for an idle moment.
     pub(crate) untidy: bool,
     /// Whether the last group was refused; only changes are logged.
@@ -147,15 +157,32 @@ impl Writer {
         let Group { enqueues, room, .. } = group;
         let (unwritten, waiting) = self.shared.state().take_unwritten();
         self.settled.note(&unwritten.settled);
+        if let Err(error) = self.make_room() {
+            self.refuse(
+                &|| QueueError::NoSpace(Box::new(std::io::Error::from(error.kind()))),
+                &error,
+                enqueues,
+            );
+            self.write_what_consumers_did(unwritten);
+            tell(waiting);
+            return;
+        }
         let incoming: Vec<&Incoming> = enqueues.iter().map(|(incoming, _)| &**incoming).collect();
-        match self.transact(&incoming, &unwritten) {
+        let mut written = self.transact(&incoming, &unwritten);
+        if written.as_ref().is_err_and(Failed::is_for_space) {
+            // The log may start over in the space it has.
+            self.move_log(MoveLog::Passive);
+            written = self.transact(&incoming, &unwritten);
+        }
+        match written {
             Ok(written) => {
                 self.settled.written(&unwritten.settled);
                 self.refusing = false;
                 self.publish(written, enqueues);
             }
             Err(failed) => {
-                self.refuse(failed, enqueues);
+                let failed = Arc::new(failed);
+                self.refuse(&|| error_of(&failed), &failed.error, enqueues);
                 self.write_what_consumers_did(unwritten);
             }
         }
@@ -163,16 +190,53 @@ impl Writer {
         drop(room);
     }
 
-    /// Without the enqueues, which found no room, after the log was given a chance to start over in the space it has.
+    /// Without the enqueues, which found no room: first in the space there is, then in the reserve.
     fn write_what_consumers_did(&mut self, unwritten: Unwritten) {
-        self.move_log(MoveLog::Passive);
-        match self.transact(&[], &unwritten) {
+        if unwritten.settled.is_empty()
+            && unwritten.returned.is_empty()
+            && unwritten.delivered_to == self.delivered_to
+        {
+            return;
+        }
+        let mut written = self.transact(&[], &unwritten);
+        if written.as_ref().is_err_and(Failed::is_for_space) {
+            self.move_log(MoveLog::Passive);
+            written = self.transact(&[], &unwritten);
+        }
+        if written.as_ref().is_err_and(Failed::is_for_space) && self.reserve.give_up() {
+            written = self.transact(&[], &unwritten);
+        }
+        match written {
             Ok(written) => {
                 self.settled.written(&unwritten.settled);
+                // What was taken out may have made room.
+                self.room_from = Instant::now();
                 self.publish(written, Vec::new());
             }
             Err(_) => self.shared.state().put_back_unwritten(unwritten),
         }
+    }
+
+    /// An error while the reserve is given up, or the log cannot be moved into the file and is long already: nothing may be
+    /// put in until there is room, so that what room there is serves taking out.
+    fn make_room(&mut self) -> std::io::Result<()> {
+        let log_is_stuck = self.log_is_stuck && self.logged > self.log_bytes_max();
+        if !self.reserve.is_given_up() && !log_is_stuck {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now < self.room_from {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.room_from = now + IDLE;
+        self.untidy = true;
+        self.move_log(MoveLog::Truncate);
+        while self.give_back_pages().unwrap_or(false) {}
+        self.move_log(MoveLog::Truncate);
+        if self.log_is_stuck {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.reserve.regain()
     }
 
     fn transact(
@@ -202,6 +266,7 @@ impl Writer {
             &self.settled,
             &rules,
         )?;
+        self.delivered_to = unwritten.delivered_to;
         // A transaction touches a handful of pages besides the bytes it brings.
         let bytes: usize = incoming.iter().map(|incoming| incoming.kept.len()).sum();
         self.logged = self
@@ -237,22 +302,35 @@ impl Writer {
             .for_each(|(answer, result)| drop(answer.send(result)));
     }
 
-    fn refuse(&mut self, failed: Failed, enqueues: Vec<Enqueue>) {
-        if !self.refusing {
-            tracing::error!(error = %failed.error, "the queue's file cannot be written");
+    fn refuse(
+        &mut self,
+        answer_of: &dyn Fn() -> QueueError,
+        reason: &(dyn std::error::Error + 'static),
+        enqueues: Vec<Enqueue>,
+    ) {
+        if !self.refusing && !enqueues.is_empty() {
+            tracing::error!(error = reason, "the queue's file cannot be written");
+            self.refusing = true;
         }
-        self.refusing = true;
-        let failed = Arc::new(failed);
-        enqueues
-            .into_iter()
-            .for_each(|(_, answer)| drop(answer.send(Err(error_of(&failed)))));
+        for (_, answer) in enqueues {
+            // A caller that went away needs no answer.
+            answer.send(Err(answer_of())).ok();
+        }
+    }
+
+    /// The reserve has to hold what the log would add to the file, and then some.
+    fn log_bytes_max(&self) -> u64 {
+        match self.options.reserve_bytes {
+            0 => LOG_BYTES_MAX,
+            reserve => LOG_BYTES_MAX.min(reserve / 2),
+        }
     }
 
     fn shorten_log(&mut self) {
-        if self.logged > 4 * LOG_BYTES_MAX {
+        if self.logged > 4 * self.log_bytes_max() {
             // Readers kept it from starting over; they are short, so waiting for them is too.
             self.move_log(MoveLog::Restart);
-        } else if self.logged > LOG_BYTES_MAX {
+        } else if self.logged > self.log_bytes_max() {
             self.move_log(MoveLog::Passive);
         }
     }
@@ -265,8 +343,13 @@ impl Writer {
         match moved {
             Ok((in_log, moved)) if in_log == moved => self.logged = 0,
             Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "the queue's log cannot be moved into its file"),
+            Err(error) => {
+                tracing::debug!(%error, "the queue's log cannot be moved into its file");
+                self.log_is_stuck = true;
+                return;
+            }
         }
+        self.log_is_stuck = false;
     }
 
     /// An idle moment: what is not written is tried again, the log is moved, free pages are given back.
@@ -279,7 +362,8 @@ impl Writer {
         tell(waiting);
         self.move_log(MoveLog::Passive);
         let more_free = self.give_back_pages().unwrap_or(false);
-        self.untidy = !nothing_to_write || self.logged > 0 || more_free;
+        let no_room = self.make_room().is_err();
+        self.untidy = !nothing_to_write || self.logged > 0 || more_free || no_room;
     }
 
     /// One step; whether more is to be done.
@@ -292,8 +376,12 @@ impl Writer {
         }
         self.connection
             .pragma_update(None, "synchronous", "NORMAL")?;
-        self.connection
-            .execute_batch(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+        // Each step of this statement gives back one page.
+        let mut giving = self
+            .connection
+            .prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+        let mut steps = giving.query([])?;
+        while steps.next()?.is_some() {}
         self.logged = self.logged.saturating_add(1);
         Ok(free > 2 * FREE_PAGES)
     }
@@ -354,7 +442,7 @@ fn error_of(failed: &Arc<Failed>) -> QueueError {
     let code = failed.error.sqlite_error();
     let fsync_failed = code.is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_FSYNC);
     match code.map(|error| error.code) {
-        Some(ErrorCode::DiskFull) => QueueError::NoSpace(source),
+        _ if failed.is_for_space() => QueueError::NoSpace(source),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => QueueError::Busy(source),
         _ if failed.in_commit || fsync_failed => QueueError::Unknown(source),
         _ => QueueError::Unavailable(source),

@@ -9,7 +9,6 @@
     clippy::indexing_slicing,
     reason = "this is a test suite: a panic is its answer"
 )]
-#![expect(clippy::missing_panics_doc, reason = "as above")]
 
 mod consuming;
 mod frames;

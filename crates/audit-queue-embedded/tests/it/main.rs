@@ -8,4 +8,6 @@
 
 mod conformance;
 mod delivery;
+mod full_disk;
+mod kill;
 mod made;
