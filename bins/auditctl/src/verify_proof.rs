@@ -15,13 +15,17 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Arguments of `verify-proof`.
 #[derive(Debug, clap::Args)]
-#[group(id = "trusted", required = true, multiple = false, args = ["key", "pin"])]
 pub(crate) struct Args {
     /// What `auditctl prove` wrote: a bundle, or a bare tlog-proof.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// File with verifier keys, one a line, that you got from somewhere you trust (`DIR/verifier.key` of the worker).
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "pin",
+        conflicts_with = "pin"
+    )]
     key: Option<PathBuf>,
     /// The verifier key line itself.
     #[arg(long, value_name = "KEYLINE")]
