@@ -203,6 +203,7 @@ impl Verification {
             .copied()
             .chain(controls.opened().map(|(ledger, _)| ledger))
             .collect();
+        wanted.extend(self.anchored_ledgers().await);
         wanted.remove(&LedgerId::Directory);
         wanted.retain(|ledger| request.ledger.is_none_or(|only| only == *ledger));
         wanted.extend(request.ledger);
@@ -237,6 +238,18 @@ impl Verification {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Ledgers that the anchor knows, counted from 0 up to the first it does not: the directory may be gone with them.
+    async fn anchored_ledgers(&self) -> Vec<LedgerId> {
+        let mut known = Vec::new();
+        for number in 0..u16::MAX {
+            match self.anchored(LedgerId::Events(number)).await {
+                Ok(Some(_note)) => known.push(LedgerId::Events(number)),
+                _ => break,
+            }
+        }
+        known
     }
 
     fn check_origin(&self, info: &LedgerInfo, report: &mut Report) {

@@ -106,7 +106,7 @@ impl LedgerCheck {
             Some(StoredRow::Readable(row)) => {
                 let columns = row.differences_from(&header, &leaf);
                 match id {
-                    _ if columns.is_empty() && intact => self.pending += 1,
+                    _ if columns.is_empty() && intact => self.pend(index, id),
                     _ if columns.is_empty() => self.report.count(Outcome::Tampered, 1),
                     Some(sealed) if columns.contains(&"id") => {
                         self.place(Place {
@@ -123,6 +123,14 @@ impl LedgerCheck {
             }
         }
         id
+    }
+
+    /// An intact event, valid as soon as a signed tree covers it.
+    fn pend(&mut self, index: u64, id: Option<EventId>) {
+        self.pending += 1;
+        if self.first_pending.is_none() {
+            self.first_pending = id.map(|id| (index, id));
+        }
     }
 
     fn edited(&mut self, index: u64, id: Option<EventId>, detail: String) {
@@ -267,7 +275,7 @@ impl LedgerCheck {
         match ControlDocument::read(kind, stored.document) {
             Some(document) if equal_in_constant_time(&body.0, &header.body.0) => {
                 self.documents.push((index, header.sealed_at, document));
-                self.pending += 1;
+                self.pend(index, id);
             }
             _ => self.forged(index, id, "the document is not what its entry was made of"),
         }

@@ -18,7 +18,7 @@ use crate::keys::LaneKey;
 use crate::ledger::{Digest, LeafIndex, LedgerId, Origin};
 use crate::row::StoredRow;
 use crate::tile::digests_of;
-use crate::tree::Tree;
+use crate::tree::{SIZE_MAX, Tree};
 
 /// What must be known of a ledger before its leaves are looked at.
 #[derive(Debug, Clone)]
@@ -108,6 +108,9 @@ pub struct LedgerCheck {
     /// The largest size anybody claimed.
     claimed: u64,
     anchor: Anchored,
+    head_is_authentic: bool,
+    /// The first of the pending events.
+    pub(super) first_pending: Option<(u64, EventId)>,
     /// Documents of the directory that wait for a signed tree over them.
     pub(super) documents: Vec<(u64, Timestamp, ControlDocument)>,
     sealed: Controls,
@@ -130,6 +133,8 @@ impl LedgerCheck {
             best: BTreeMap::new(),
             claimed: 0,
             anchor: Anchored::default(),
+            head_is_authentic: true,
+            first_pending: None,
             documents: Vec::new(),
             sealed: Controls::default(),
         };
@@ -177,9 +182,10 @@ impl LedgerCheck {
         self.claimed
     }
 
-    /// Takes in the head: its MAC, and the tree it stands for.
-    pub fn head(&mut self, head: &Head, lane_key: &LaneKey) {
-        if head.is_authentic(lane_key, &self.setup.origin) {
+    /// Takes in the head: its MAC, and the tree it stands for. Gives back whether a lane wrote it.
+    pub fn head(&mut self, head: &Head, lane_key: &LaneKey) -> bool {
+        self.head_is_authentic = head.is_authentic(lane_key, &self.setup.origin);
+        if self.head_is_authentic {
             self.claim(
                 Tree {
                     size: head.size,
@@ -188,13 +194,17 @@ impl LedgerCheck {
                 Voice::Head,
             );
         } else {
+            // Its size is no claim, but what it would cover is looked at.
+            self.claimed = self.claimed.max(head.size.min(SIZE_MAX));
             let detail = format!("the MAC of the head does not fit its {} leaves", head.size);
             self.tell(Outcome::Tampered, FindingKind::BadMac, None, None, detail);
         }
+        self.head_is_authentic
     }
 
     /// The head is there and cannot be read.
     pub fn unreadable_head(&mut self, what: &str) {
+        self.head_is_authentic = false;
         self.tell(
             Outcome::Tampered,
             FindingKind::BadMac,
@@ -430,6 +440,7 @@ impl LedgerCheck {
             self.report
                 .count(Outcome::Valid, std::mem::take(&mut self.pending));
             self.since_agreed = self.trees.size();
+            self.first_pending = None;
             for (at, sealed_at, document) in std::mem::take(&mut self.documents) {
                 self.sealed.add(at, sealed_at, document);
             }
@@ -603,17 +614,30 @@ impl LedgerCheck {
         if open == 0 {
             return;
         }
+        let (leaf, id) = self
+            .first_pending
+            .map_or((self.since_agreed, None), |(leaf, id)| (leaf, Some(id)));
+        if !self.head_is_authentic {
+            self.report.count(Outcome::Tampered, open);
+            let detail = format!(
+                "no lane vouches for the {open} events from here on, and nobody signed them"
+            );
+            return self.tell(
+                Outcome::Tampered,
+                FindingKind::Inserted,
+                Some(leaf),
+                id,
+                detail,
+            );
+        }
         self.report.count(Outcome::Unverifiable, open);
         if !self.broken && self.setup.verifier_key.is_some() {
-            let detail = format!(
-                "no signed checkpoint covers the {open} events from leaf {} on",
-                self.since_agreed
-            );
+            let detail = format!("no signed checkpoint covers the {open} events from here on");
             self.tell(
                 Outcome::Unverifiable,
                 FindingKind::Unsealed,
-                Some(self.since_agreed),
-                None,
+                Some(leaf),
+                id,
                 detail,
             );
         }

@@ -96,16 +96,9 @@ impl LedgerCheck {
 
     /// The signed root agreed with the leaves: where a tile differs it is the tile that is wrong; else the leaf is.
     pub(super) fn settle_tiles(&mut self, leaves_agree: bool) {
-        for (leaf, id) in std::mem::take(&mut self.tiles.differing) {
-            if leaves_agree {
-                self.tell(
-                    Outcome::Tampered,
-                    FindingKind::BadTile,
-                    Some(leaf),
-                    id,
-                    "the tile was altered".to_owned(),
-                );
-            } else {
+        let differing = std::mem::take(&mut self.tiles.differing);
+        if !leaves_agree {
+            for (leaf, id) in differing {
                 let detail =
                     "row, entry and leaf hash were rewritten; the tile still has the sealed leaf"
                         .to_owned();
@@ -114,6 +107,23 @@ impl LedgerCheck {
                     FindingKind::Edited,
                     Some(leaf),
                     id,
+                    detail,
+                );
+            }
+            return;
+        }
+        for tile in differing.chunk_by(|(a, _), (b, _)| a / TILE_WIDTH == b / TILE_WIDTH) {
+            if let Some((leaf, id)) = tile.first() {
+                let detail = format!(
+                    "tile 0/{} was altered: {} of its hashes, the first is this leaf's",
+                    leaf / TILE_WIDTH,
+                    tile.len()
+                );
+                self.tell(
+                    Outcome::Tampered,
+                    FindingKind::BadTile,
+                    Some(*leaf),
+                    *id,
                     detail,
                 );
             }

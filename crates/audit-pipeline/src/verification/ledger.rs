@@ -108,8 +108,8 @@ impl Verification {
             info => info?,
         };
         let Some(info) = info else { return Ok(false) };
-        check.head(&info.head, &self.ports.keys.lane_key().await?);
-        if info.state == LedgerState::Open {
+        let authentic = check.head(&info.head, &self.ports.keys.lane_key().await?);
+        if authentic && info.state == LedgerState::Open {
             self.await_seal(ledger, info.head.size).await?;
         }
         Ok(true)

@@ -8,3 +8,4 @@ mod migrations;
 mod opening;
 mod place;
 mod reference;
+mod proving;

@@ -1,0 +1,6 @@
+//! The proving side on real files: signer, directory, verification, and what they say of a database that was tampered with.
+
+mod deployment;
+mod signing;
+
+
