@@ -72,6 +72,8 @@ pub enum StoredRow {
         leaf_index: LeafIndex,
         /// Name of the column.
         column: String,
+        /// The event it says it is, when that can be read.
+        event_id: Option<EventId>,
     },
 }
 
@@ -92,7 +94,7 @@ impl StoredRow {
     pub fn event_id(&self) -> Option<EventId> {
         match self {
             Self::Readable(row) => Some(row.id),
-            Self::Unreadable { .. } => None,
+            Self::Unreadable { event_id, .. } => *event_id,
         }
     }
 }

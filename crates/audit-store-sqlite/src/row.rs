@@ -253,10 +253,12 @@ pub(crate) fn scan_row(row: &Row<'_>) -> Result<StoredRow, Failure> {
     ));
     // `Reader::bad` names the column last.
     let column = error.rsplit(": ").next().unwrap_or_default().to_owned();
+    let event_id = Reader::new(row)?.bytes(1, "id").ok();
     Ok(StoredRow::Unreadable {
         ledger,
         leaf_index,
         column,
+        event_id: event_id.map(EventId::from_bytes),
     })
 }
 

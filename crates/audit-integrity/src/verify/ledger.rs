@@ -195,7 +195,7 @@ impl LedgerCheck {
             );
         } else {
             // Its size is no claim, but what it would cover is looked at.
-            self.claimed = self.claimed.max(head.size.min(SIZE_MAX));
+            self.look_up_to(head.size);
             let detail = format!("the MAC of the head does not fit its {} leaves", head.size);
             self.tell(Outcome::Tampered, FindingKind::BadMac, None, None, detail);
         }
@@ -217,6 +217,11 @@ impl LedgerCheck {
     /// Takes in where a signed snapshot of the directory saw this ledger.
     pub fn snapshot(&mut self, tree: Tree) {
         self.claim(tree, Voice::Snapshot);
+    }
+
+    /// Leaves up to `size` are looked at in any case: something is stored under that size.
+    pub fn look_up_to(&mut self, size: u64) {
+        self.claimed = self.claimed.max(size.min(SIZE_MAX));
     }
 
     /// Takes in a note. `kept_as` is the size it is stored under, where it is stored under one. Notes of the database come in
@@ -282,7 +287,7 @@ impl LedgerCheck {
     }
 
     fn claim(&mut self, tree: Tree, voice: Voice) {
-        self.claimed = self.claimed.max(tree.size);
+        self.look_up_to(tree.size);
         // A claim about a size that was passed was fed too late by the caller; the ones ahead decide.
         if let Ok(reached) = self.trees.claim(tree, voice) {
             self.settle(reached);

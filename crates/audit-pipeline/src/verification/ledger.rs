@@ -98,7 +98,7 @@ impl Verification {
             }
         }
         if let Some(newest) = newest {
-            check.note(Source::Database, Some(newest.size), &newest.note);
+            check.look_up_to(newest.size);
         }
         let info = match self.ports.ledgers.ledger(ledger).await {
             Err(StoreError::Malformed { what }) => {

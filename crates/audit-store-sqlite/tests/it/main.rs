@@ -7,5 +7,5 @@ mod kill;
 mod migrations;
 mod opening;
 mod place;
-mod reference;
 mod proving;
+mod reference;

@@ -2,5 +2,6 @@
 
 mod deployment;
 mod signing;
-
-
+mod tamper_columns;
+mod tamper_history;
+mod tamper_rows;
