@@ -1,0 +1,5 @@
+//! The test tools do what they say.
+
+mod children;
+mod faults;
+mod load;
