@@ -11,6 +11,7 @@ pub mod accept;
 pub mod checkpointed;
 pub mod dead_letters;
 pub mod directory;
+pub mod follower;
 mod frontier;
 pub mod hubs;
 pub mod lane;
@@ -26,6 +27,7 @@ pub use accept::{
 };
 pub use checkpointed::Checkpointed;
 pub use directory::{Directory, DirectoryError, DirectoryPorts};
+pub use follower::TextFollower;
 pub use hubs::{Address, EventOutcome, FrameOutcome, Settlements};
 pub use lane::{Lane, LaneParts, LaneSettings, LaneSwitch};
 pub use processor::{Annotations, HealthCheck, Plugin, Processor, Refusal, Registry};

@@ -34,3 +34,5 @@ pub const CHECKPOINT_SIZE: &str = "audit_worker_checkpoint_size";
 pub const DIRECTORY_FAILURES: &str = "audit_worker_directory_failures_total";
 /// Verification runs, by `result`: pass, fail, inconclusive, failed.
 pub const VERIFICATION_RUNS: &str = "audit_worker_verification_runs_total";
+/// Leaves that a follower has not seen yet, by `follower`.
+pub const FOLLOWER_BEHIND: &str = "audit_worker_follower_behind";

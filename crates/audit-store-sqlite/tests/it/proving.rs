@@ -1,6 +1,7 @@
 //! The proving side on real files: signer, directory, verification, and what they say of a database that was tampered with.
 
 mod deployment;
+mod following;
 mod signing;
 mod tamper_columns;
 mod tamper_history;
