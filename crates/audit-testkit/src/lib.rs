@@ -12,6 +12,7 @@
 //! | [`clock`] | time and random bytes that do what the test says |
 //! | [`events`] | load, the same for the same seed |
 //! | [`data`] | real records that are not part of this repository |
+//! | [`rooms`], [`tidy`] | the rules of the house as checks |
 //!
 //! ```
 //! use audit_runtime::Clock;
@@ -37,7 +38,9 @@ pub mod events;
 pub mod faulty_queue;
 pub mod faulty_store;
 pub mod net;
+pub mod rooms;
 pub mod script;
+pub mod tidy;
 pub mod wait;
 
 pub use tempfile::{TempDir, tempdir};

@@ -3,3 +3,5 @@
 mod children;
 mod faults;
 mod load;
+mod rooms;
+mod tidy;
