@@ -169,12 +169,11 @@ fn is_unfinished(line: &str) -> bool {
     macros.iter().chain(&words).any(|word| line.contains(word))
 }
 
-/// More than one word in the first line of the crate.
+/// More than one word in the first line of the crate, or its README, which the compiler then demands.
 fn has_doc(text: &str) -> bool {
-    text.lines()
-        .next()
-        .and_then(|line| line.strip_prefix("//! "))
-        .is_some_and(|doc| doc.split_whitespace().count() > 1)
+    let first = text.lines().next().unwrap_or_default();
+    let says = |doc: &str| doc.split_whitespace().count() > 1;
+    first.strip_prefix("//! ").is_some_and(says) || first.starts_with("#![doc = include_str!(")
 }
 
 /// Checks the root manifest: every shared dependency stands in a block that says why it is there.

@@ -16,6 +16,11 @@ fn reported(path: &str, text: &str, expected: &[&str]) {
 #[test]
 fn what_is_tidy_is_not_reported() {
     reported("crates/a/src/lib.rs", "//! What it is.\n", &[]);
+    reported(
+        "crates/a/src/lib.rs",
+        "#![doc = include_str!(\"../README.md\")]\n",
+        &[],
+    );
     reported("crates/a/src/queue.rs", &"// line\n".repeat(600), &[]);
     reported(
         "crates/a/src/queue.rs",
