@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod ingest;
 mod ledgers;
+pub mod metric;
 pub mod openapi;
 mod operate;
 mod params;
