@@ -1,4 +1,4 @@
-//! Control documents: what control entries of the directory ledger say (`docs/event-format.md` section 10).
+//! Control documents: what control entries of the directory ledger say (`docs/event-format.md` section 9).
 
 use audit_event::canonical::to_canonical;
 use audit_event::read::{LoneSurrogates, ReadLimits, read_value};

@@ -12,6 +12,8 @@ mod ledger;
 mod producers;
 mod properties;
 mod robustness;
+mod rows;
 mod vector_files;
 mod vector_inputs;
 mod vectors;
+mod verification;
