@@ -129,3 +129,22 @@ pub(crate) fn broken(error: &std::io::Error) -> HttpProblem {
         "the body ended early, or is not in the encoding it says",
     )
 }
+
+/// Bytes of a body that is not events.
+const SMALL_BODY_MAX: usize = 1 << 20;
+
+/// Reads a small JSON body; an empty one counts as `{}`.
+pub(crate) async fn read_json<T: serde::de::DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, HttpProblem> {
+    let bytes = read_whole(headers, body, SMALL_BODY_MAX).await?;
+    let text = if bytes.iter().all(u8::is_ascii_whitespace) {
+        b"{}".as_slice()
+    } else {
+        bytes.as_ref()
+    };
+    // The deserializer names members and places of the sender's own body.
+    serde_json::from_slice(text)
+        .map_err(|error| HttpProblem::bad_request("bad_body", error.to_string()))
+}

@@ -21,7 +21,8 @@ struct Wire {
 
 const TAG_LEN: usize = 32;
 
-fn message(binding: &str, payload: &[u8]) -> Vec<u8> {
+/// What the MAC is over: a cursor belongs to one search.
+fn covered(binding: &str, payload: &[u8]) -> Vec<u8> {
     let length = (binding.len() as u64).to_be_bytes();
     [
         b"audit-cursor/1\n".as_slice(),
@@ -48,7 +49,7 @@ pub(crate) fn seal(key: &[u8; 32], binding: &str, position: &Position) -> String
     let mut bytes = serde_json::to_vec(&wire).unwrap_or_default();
     let tag = hmac::sign(
         &hmac::Key::new(hmac::HMAC_SHA256, key),
-        &message(binding, &bytes),
+        &covered(binding, &bytes),
     );
     bytes.extend_from_slice(tag.as_ref());
     URL_SAFE_NO_PAD.encode(bytes)
@@ -68,7 +69,7 @@ pub(crate) fn open(key: &[u8; 32], binding: &str, text: &str) -> Result<Position
         .split_at_checked(bytes.len().saturating_sub(TAG_LEN))
         .ok_or_else(bad)?;
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    hmac::verify(&key, &message(binding, payload), given).map_err(|_differs| bad())?;
+    hmac::verify(&key, &covered(binding, payload), given).map_err(|_differs| bad())?;
     let wire: Wire = serde_json::from_slice(payload).map_err(|_source| bad())?;
     let sizes: Option<Vec<(LedgerId, u64)>> = wire
         .s

@@ -4,14 +4,14 @@ use audit_event::timestamp::MissingZone;
 use audit_event::{EventId, OrganizationId, Timestamp};
 use audit_store::StoredEvent;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use crate::auth::{Access, Principal, authenticate};
 use crate::ledgers::{EntryView, show_entry};
-use crate::params::Params;
+use crate::params::{Params, PathParams};
 use crate::problem::{HttpProblem, HttpResult};
 use crate::state::AppState;
 use crate::stored::{LedgerName, StoredBody};
@@ -25,7 +25,7 @@ pub(crate) struct WhichParams {
 
 pub(crate) async fn get_event(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathParams(id): PathParams<String>,
     Params(params): Params<WhichParams>,
     headers: HeaderMap,
 ) -> HttpResult {
@@ -33,13 +33,13 @@ pub(crate) async fn get_event(
     let stored = one(&state, &principal, &id, &params).await?;
     state
         .read_audit
-        .note(&state, &principal, "GET /v1/events/{id}");
+        .read(&state, &principal, "GET /v1/events/{id}");
     Ok(Json(StoredBody::of(stored)?).into_response())
 }
 
 pub(crate) async fn get_event_canonical(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathParams(id): PathParams<String>,
     Params(params): Params<WhichParams>,
     headers: HeaderMap,
 ) -> HttpResult {
@@ -48,7 +48,7 @@ pub(crate) async fn get_event_canonical(
 
 pub(crate) async fn get_event_proof(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathParams(id): PathParams<String>,
     Params(params): Params<WhichParams>,
     headers: HeaderMap,
 ) -> HttpResult {

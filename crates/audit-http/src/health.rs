@@ -1,11 +1,12 @@
 //! Health: alive, ready, component by component, and the Prometheus page.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use crate::params::PathParams;
 use crate::problem::{HttpProblem, HttpResult};
 use crate::state::{AppState, ComponentHealth};
 
@@ -58,7 +59,7 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> HttpResult {
 /// One component.
 pub(crate) async fn component(
     State(state): State<AppState>,
-    Path(name): Path<String>,
+    PathParams(name): PathParams<String>,
 ) -> HttpResult {
     let components = all(&state);
     let found = components.iter().find(|(known, _)| *known == name);

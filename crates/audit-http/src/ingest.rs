@@ -21,6 +21,7 @@ use crate::body::{self, Media};
 use crate::params::Params;
 use crate::problem::{HttpProblem, HttpResult, ItemProblem};
 use crate::state::AppState;
+use crate::stored::LedgerName;
 
 /// Lines of an NDJSON body that are accepted together.
 const LINES_A_GROUP: usize = 1_000;
@@ -32,6 +33,7 @@ const GROUP_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct IngestParams {
     ack: Option<String>,
     timeout_ms: Option<u64>,
+    #[serde(alias = "format")]
     form: Option<String>,
 }
 
@@ -323,7 +325,7 @@ struct ResultBody {
     id: Option<String>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ledger: Option<String>,
+    ledger: Option<LedgerName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leaf_index: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -402,7 +404,7 @@ impl ResultBody {
             index: result.index,
             id: result.id.map(|id| id.to_string()),
             status: status_name(result.status),
-            ledger: result.address.map(|address| address.ledger.to_string()),
+            ledger: result.address.map(|address| LedgerName(address.ledger)),
             leaf_index: result.address.map(|address| address.leaf_index.0),
             leaf_hash: result.address.map(|address| address.leaf_hash.to_string()),
             received_at: result.received_at.map(|at| at.to_string()),

@@ -9,13 +9,14 @@ use audit_integrity::tile::{TILE_WIDTH, TileId, TilePath, TileRef};
 use audit_integrity::tree::Question;
 use audit_store::{Chunk, LedgerInfo, StoreError};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::auth::{Access, Principal, authenticate};
+use crate::params::PathParams;
 use crate::problem::{HttpProblem, HttpResult};
 use crate::state::AppState;
 use crate::stored::LedgerName;
@@ -49,7 +50,7 @@ pub(crate) async fn get_ledgers(State(state): State<AppState>, headers: HeaderMa
 
 pub(crate) async fn get_checkpoint(
     State(state): State<AppState>,
-    Path(ledger): Path<String>,
+    PathParams(ledger): PathParams<String>,
     headers: HeaderMap,
 ) -> HttpResult {
     authenticate(&state, &headers, Access::Read).await?;
@@ -61,7 +62,7 @@ pub(crate) async fn get_checkpoint(
 
 pub(crate) async fn get_key(
     State(state): State<AppState>,
-    Path(ledger): Path<String>,
+    PathParams(ledger): PathParams<String>,
     headers: HeaderMap,
 ) -> HttpResult {
     authenticate(&state, &headers, Access::Read).await?;
@@ -80,7 +81,7 @@ pub(crate) async fn get_key(
 /// `tile/<L>/<N>[.p/<W>]` and `tile/entries/<N>[.p/<W>]`.
 pub(crate) async fn get_tile(
     State(state): State<AppState>,
-    Path((ledger, path)): Path<(String, String)>,
+    PathParams((ledger, path)): PathParams<(String, String)>,
     headers: HeaderMap,
 ) -> HttpResult {
     authenticate(&state, &headers, Access::ProveAll).await?;
@@ -280,7 +281,7 @@ pub(crate) enum EntryView {
 
 pub(crate) async fn get_entry(
     State(state): State<AppState>,
-    Path((ledger, index)): Path<(String, u64)>,
+    PathParams((ledger, index)): PathParams<(String, u64)>,
     headers: HeaderMap,
 ) -> HttpResult {
     entry(&state, &headers, &ledger, index, EntryView::Event).await
@@ -288,7 +289,7 @@ pub(crate) async fn get_entry(
 
 pub(crate) async fn get_entry_canonical(
     State(state): State<AppState>,
-    Path((ledger, index)): Path<(String, u64)>,
+    PathParams((ledger, index)): PathParams<(String, u64)>,
     headers: HeaderMap,
 ) -> HttpResult {
     entry(&state, &headers, &ledger, index, EntryView::Canonical).await
@@ -296,7 +297,7 @@ pub(crate) async fn get_entry_canonical(
 
 pub(crate) async fn get_entry_proof(
     State(state): State<AppState>,
-    Path((ledger, index)): Path<(String, u64)>,
+    PathParams((ledger, index)): PathParams<(String, u64)>,
     headers: HeaderMap,
 ) -> HttpResult {
     entry(&state, &headers, &ledger, index, EntryView::Proof).await
@@ -333,7 +334,7 @@ pub(crate) async fn show_entry(
         .ok_or_else(|| HttpProblem::not_found("entry"))?;
     state
         .read_audit
-        .note(state, principal, "GET /v1/ledgers/{ledger}/entries/{index}");
+        .read(state, principal, "GET /v1/ledgers/{ledger}/entries/{index}");
     match view {
         EntryView::Event => {
             let scope = &principal.scope;

@@ -1,4 +1,4 @@
-//! Query strings: unknown and malformed parameters are errors, with their names.
+//! Query strings and path parts: unknown and malformed ones are problems, with their names.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -21,6 +21,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
                 "bad_parameter",
                 rejection.body_text(),
             )),
+        }
+    }
+}
+
+/// The variable parts of a path. One that cannot be read names nothing: 404.
+#[derive(Debug)]
+pub(crate) struct PathParams<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
+    type Rejection = HttpProblem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(params)) => Ok(Self(params)),
+            Err(_rejection) => Err(HttpProblem::not_found("resource")),
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Reads of the trail are events too: one per principal, route and minute, under the organisation `_audit`.
+//! Our own events: reads of the trail (one per principal, route and minute) and administration (each), under the
+//! organisation `_audit`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use audit_event::forms::Form;
-use audit_event::id::OrganizationId;
-use audit_event::timestamp::Timestamp;
+use audit_event::{Form, OrganizationId, Timestamp};
 use audit_pipeline::{AcceptRequest, Ack, Caller, Item};
 use audit_runtime::Tasks;
 use audit_store::query::OrganizationScope;
+use serde_json::json;
 
 use crate::auth::Principal;
 use crate::state::AppState;
@@ -20,15 +20,22 @@ pub const OWN_ORGANIZATION: &str = "_audit";
 /// (principal, route) pairs remembered at most; beyond it a minute may be told twice, never forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Remembers what was told this minute.
+/// Writes our own events, and remembers which reads were told this minute.
 #[derive(Debug)]
 pub struct ReadAudit {
     told: Mutex<(i64, HashSet<(String, &'static str)>)>,
     tasks: Tasks,
 }
 
+/// What was acted on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) id: &'a str,
+}
+
 impl ReadAudit {
-    /// Tells through the given tasks.
+    /// Accepts its events on the given tasks.
     #[must_use]
     pub fn new(tasks: Tasks) -> Self {
         Self {
@@ -37,32 +44,57 @@ impl ReadAudit {
         }
     }
 
-    /// Notes a read; the event is written in the background.
-    pub(crate) fn note(&self, state: &AppState, principal: &Principal, route: &'static str) {
-        let now = state.clock.now_micros();
-        if !self.is_first(now / 60_000_000, principal, route) {
-            return;
+    /// Notes a read of the trail.
+    pub(crate) fn read(&self, state: &AppState, principal: &Principal, route: &'static str) {
+        let minute = state.clock.now_micros() / 60_000_000;
+        if self.is_first(minute, principal, route) {
+            self.record(
+                state,
+                principal,
+                "audit.read",
+                Target {
+                    kind: "route",
+                    id: route,
+                },
+            );
         }
-        let acceptor = Arc::clone(&state.acceptor);
-        let event = serde_json::json!({
-            "timestamp": Timestamp::from_micros(now).unwrap_or(Timestamp::EPOCH).to_string(),
-            "action": "audit.read",
+    }
+
+    /// Records an act; the event is accepted in the background, so that it never delays the answer.
+    pub(crate) fn record(
+        &self,
+        state: &AppState,
+        principal: &Principal,
+        action: &'static str,
+        target: Target<'_>,
+    ) {
+        let event = json!({
+            "timestamp": Timestamp::clamped(state.clock.now_micros()).to_string(),
+            "action": action,
             "status": "success",
             "principalId": principal.key_id,
             "principalType": "api_key",
-            "targetResourceType": "audit",
-            "targetResourceId": route,
+            "targetResourceType": target.kind,
+            "targetResourceId": target.id,
         });
-        self.tasks.spawn("read audit", async move {
-            let request = own_event(event.to_string());
-            match acceptor.accept(request).await {
+        let acceptor = Arc::clone(&state.acceptor);
+        self.tasks.spawn("own event", async move {
+            match acceptor.accept(own_event(event.to_string())).await {
                 Ok(answer) if answer.frame.is_some() => {}
-                other => tracing::warn!(?other, "a read of the trail was not recorded"),
+                Ok(answer) => tracing::warn!(?answer, action, "an event of our own was not taken"),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        action,
+                        "an event of our own was not taken"
+                    );
+                }
             }
         });
     }
 
     fn is_first(&self, minute: i64, principal: &Principal, route: &'static str) -> bool {
+        // A set of names is whole after any panic.
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.0 != minute || told.1.len() >= REMEMBERED_MAX {
             *told = (minute, HashSet::new());
@@ -72,7 +104,7 @@ impl ReadAudit {
 }
 
 /// A request with one of our own events.
-pub(crate) fn own_event(event: String) -> AcceptRequest {
+fn own_event(event: String) -> AcceptRequest {
     AcceptRequest {
         form: Form::Native,
         items: vec![Item::Bytes(event.into())],
@@ -86,5 +118,35 @@ pub(crate) fn own_event(event: String) -> AcceptRequest {
         timeout: Duration::from_secs(1),
         traceparent: None,
         internal: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_store::Role;
+
+    use super::*;
+
+    #[test]
+    fn a_read_is_told_once_a_minute_for_each_principal_and_route() {
+        let own = ReadAudit::new(Tasks::new());
+        let principal = |id: &str| Principal {
+            key_id: id.to_owned(),
+            role: Role::Viewer,
+            scope: OrganizationScope::All,
+            default_organization: OrganizationId::none(),
+        };
+        let calls = [
+            (1, "a", "x"),
+            (1, "a", "x"),
+            (1, "a", "y"),
+            (1, "b", "x"),
+            (2, "a", "x"),
+            (2, "a", "x"),
+        ];
+        let first: Vec<bool> = calls
+            .map(|(minute, id, route)| own.is_first(minute, &principal(id), route))
+            .into();
+        assert_eq!(first, [true, false, true, true, true, false]);
     }
 }

@@ -5,7 +5,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::auth::Access;
 use crate::state::AppState;
-use crate::{events, health, ingest, ledgers, operate, search};
+use crate::{dead_letters, events, health, ingest, keys, ledgers, search, status, verify};
 
 /// A route as documented and tested.
 #[derive(Debug, Clone, Copy)]
@@ -73,9 +73,9 @@ pub const ROUTES: &[Route] = &[
     route(
         "GET",
         "/v1/frames/{id}",
-        Access::Write,
+        Access::Any,
         "What became of a 202",
-        || get(operate::get_frame),
+        || get(status::get_frame),
     ),
     route(
         "GET",
@@ -129,68 +129,68 @@ pub const ROUTES: &[Route] = &[
     route(
         "POST",
         "/v1/verify",
-        Access::Prove,
+        Access::ProveAll,
         "Start a verification run",
-        || post(operate::post_verify),
+        || post(verify::post_verify),
     ),
     route(
         "GET",
         "/v1/verify/{run}",
-        Access::Prove,
+        Access::ProveAll,
         "The report of a run",
-        || get(operate::get_verify),
+        || get(verify::get_verify),
     ),
     route(
         "GET",
         "/v1/dead-letters",
         Access::Operate,
         "List dead letters",
-        || get(operate::get_dead_letters),
+        || get(dead_letters::get_dead_letters),
     ),
     route(
         "GET",
         "/v1/dead-letters/{id}",
         Access::Operate,
         "One dead letter with its bytes",
-        || get(operate::get_dead_letter),
+        || get(dead_letters::get_dead_letter),
     ),
     route(
         "DELETE",
         "/v1/dead-letters/{id}",
         Access::Admin,
         "Remove a dead letter for ever",
-        || delete(operate::purge_dead_letter),
+        || delete(dead_letters::purge_dead_letter),
     ),
     route(
         "POST",
         "/v1/dead-letters/{id}/replay",
         Access::Admin,
         "Send a dead letter again",
-        || post(operate::replay_dead_letter),
+        || post(dead_letters::replay_dead_letter),
     ),
     route(
         "POST",
         "/v1/keys",
         Access::Admin,
         "Create an API key; its text is shown once",
-        || post(operate::post_key),
+        || post(keys::post_key),
     ),
     route("GET", "/v1/keys", Access::Admin, "List API keys", || {
-        get(operate::get_keys)
+        get(keys::get_keys)
     }),
     route(
         "DELETE",
         "/v1/keys/{id}",
         Access::Admin,
         "Revoke an API key",
-        || delete(operate::revoke_key),
+        || delete(keys::revoke_key),
     ),
     route(
         "GET",
         "/v1/status",
         Access::Operate,
         "The conservation law's numbers, queue, ledgers, leases",
-        || get(operate::get_status),
+        || get(status::get_status),
     ),
     route("GET", "/healthz", Access::Open, "Alive", || {
         get(health::healthz)

@@ -63,7 +63,7 @@ pub(crate) async fn get_events(
         after,
     };
     let page = state.store.query.search(&request).await?;
-    state.read_audit.note(&state, &principal, "GET /v1/events");
+    state.read_audit.read(&state, &principal, "GET /v1/events");
     let events = page
         .events
         .into_iter()

@@ -10,6 +10,7 @@ use audit_pipeline::{Acceptor, Checkpointed, Registry};
 use audit_queue::{FrameLookup, Producer};
 use audit_runtime::{Clock, Random};
 use audit_store::Store;
+use serde::{Deserialize, Deserializer};
 
 use crate::auth::KeyCache;
 use crate::read_audit::ReadAudit;
@@ -59,10 +60,11 @@ impl HttpSettings {
 /// **Port.** Verification runs, as the pipeline offers them.
 #[async_trait]
 pub trait VerifyRuns: Send + Sync {
-    /// Starts a run; its id. The request is the JSON of `POST /v1/verify`.
+    /// Begins a run and gives back its id; [`Self::report`] says `running` from then on. The members of the request have
+    /// been checked.
     ///
     /// # Errors
-    /// What is wrong with the request, for its sender.
+    /// When no run can be begun now; the text is for the log.
     async fn start(&self, request: VerifyBody) -> Result<String, String>;
 
     /// A run's report as JSON text; `None` when there is none of that id.
@@ -70,7 +72,7 @@ pub trait VerifyRuns: Send + Sync {
 }
 
 /// Body of `POST /v1/verify`; every member is optional.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VerifyBody {
     /// Only this ledger: its number, or `directory`.
@@ -86,16 +88,14 @@ pub struct VerifyBody {
 }
 
 /// A ledger is a number or a name.
-fn ledger_name<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    #[derive(serde::Deserialize)]
+fn ledger_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
     #[serde(untagged)]
     enum Name {
         Number(u64),
         Text(String),
     }
-    let name: Option<Name> = serde::Deserialize::deserialize(deserializer)?;
+    let name: Option<Name> = Deserialize::deserialize(deserializer)?;
     Ok(name.map(|name| match name {
         Name::Number(number) => number.to_string(),
         Name::Text(text) => text,
