@@ -7,5 +7,6 @@ mod kill;
 mod migrations;
 mod opening;
 mod place;
+#[cfg(test)]
 mod proving;
 mod reference;

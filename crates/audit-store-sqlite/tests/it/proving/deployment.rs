@@ -233,8 +233,8 @@ fn draft(n: u64) -> EventDraft {
         statement.correlation_id = Some(format!("c-{n}"));
         statement.status =
             [Status::Attempt, Status::Success, Status::Failure][usize::try_from(n % 3).unwrap()];
-        statement.severity = (n % 2 == 0).then_some(Severity::Warning);
-        statement.data_classification = (n % 5 == 0).then_some(Classification::Phi);
+        statement.severity = n.is_multiple_of(2).then_some(Severity::Warning);
+        statement.data_classification = n.is_multiple_of(5).then_some(Classification::Phi);
     })
 }
 

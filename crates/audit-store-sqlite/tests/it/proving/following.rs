@@ -11,9 +11,25 @@ use audit_store::{Order, PageRequest};
 use super::deployment::{Deployment, FILLED, LEDGER};
 
 async fn found(deployment: &Deployment, text: &str) -> usize {
-    let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
-    let request = PageRequest { filter, scope: OrganizationScope::All, order: Order::Newest, limit: 1_000, after: None };
-    deployment.store.query.search(&request).await.unwrap().events.len()
+    let filter = Filter {
+        text: Some(text.to_owned()),
+        ..Filter::default()
+    };
+    let request = PageRequest {
+        filter,
+        scope: OrganizationScope::All,
+        order: Order::Newest,
+        limit: 1_000,
+        after: None,
+    };
+    deployment
+        .store
+        .query
+        .search(&request)
+        .await
+        .unwrap()
+        .events
+        .len()
 }
 
 #[tokio::test]
@@ -25,7 +41,13 @@ async fn the_index_follows_to_the_head_and_goes_on_from_its_cursor() {
     assert_eq!(follower.step().await.unwrap(), 1_000);
     let text = deployment.store.text.clone().unwrap();
     assert_eq!(text.cursor(LEDGER).await.unwrap(), LeafIndex(1_000));
-    assert_eq!((found(&deployment, "c-999").await, found(&deployment, "c-1000").await), (1, 0));
+    assert_eq!(
+        (
+            found(&deployment, "c-999").await,
+            found(&deployment, "c-1000").await
+        ),
+        (1, 0)
+    );
     // Another follower after a crash: the cursor is in the index.
     let follower = TextFollower::of(&deployment.store, Arc::new(SystemRandom)).unwrap();
     assert_eq!(follower.step().await.unwrap(), FILLED - 1_000);
