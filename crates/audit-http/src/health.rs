@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use crate::metric;
 use crate::params::PathParams;
 use crate::problem::{HttpProblem, HttpResult};
 use crate::state::{AppState, ComponentHealth};
@@ -74,6 +75,9 @@ pub(crate) async fn component(
 
 /// The Prometheus page. Scrapers send no key; the page holds counts and names of components, never content.
 pub(crate) async fn metrics(State(state): State<AppState>) -> HttpResult {
+    if let Err(problem) = set_books(&state).await {
+        tracing::warn!(?problem, "the books are missing from the metrics");
+    }
     let page = (state.metrics)();
     Ok((
         [(
@@ -83,6 +87,43 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> HttpResult {
         page,
     )
         .into_response())
+}
+
+/// The numbers of the conservation law, read when they are asked for, so that they are exact.
+async fn set_books(state: &AppState) -> HttpResult<()> {
+    let status = crate::status::read(state).await?;
+    for (origin, books) in [
+        ("producer", status.producers),
+        ("internal", status.internal),
+    ] {
+        let numbers = [
+            ("accepted", books.accepted),
+            ("stored", books.stored),
+            ("duplicate", books.duplicate),
+            ("conflict", books.conflict),
+            ("deadLettered", books.dead_lettered),
+            ("queued", books.queued),
+        ];
+        for (name, number) in numbers {
+            set(
+                &metrics::gauge!(metric::BOOKS, "state" => name, "origin" => origin),
+                number,
+            );
+        }
+    }
+    set(&metrics::gauge!(metric::QUEUE_FRAMES), status.depth.frames);
+    set(&metrics::gauge!(metric::QUEUE_BYTES), status.depth.bytes);
+    let waiting = state.store.dead_letters.waiting().await?;
+    set(&metrics::gauge!(metric::DEAD_LETTERS_WAITING), waiting);
+    Ok(())
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 2^53 events, which no deployment reaches"
+)]
+fn set(gauge: &metrics::Gauge, number: u64) {
+    gauge.set(number as f64);
 }
 
 /// The description of this API, made from the table of routes.

@@ -4,29 +4,27 @@ use std::time::Duration;
 
 use audit_event::Form;
 use audit_event::read::split_batch;
-use audit_pipeline::{AcceptError, AcceptRequest, Accepted, Ack, Item, ItemResult, ItemStatus};
+use audit_pipeline::{AcceptError, AcceptRequest, Accepted, Ack, Item, ItemResult};
 use audit_queue::Durability;
-use axum::Json;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use tokio::io::AsyncBufReadExt as _;
-use uuid::Uuid;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use serde::Deserialize;
 
+use crate::answer::Answer;
 use crate::auth::{Access, Principal, authenticate};
 use crate::body::{self, Media};
+use crate::budget::{Budget, Held};
+use crate::ndjson::{self, Lines, Next};
 use crate::params::Params;
 use crate::problem::{HttpProblem, HttpResult, ItemProblem};
 use crate::state::AppState;
-use crate::stored::LedgerName;
 
-/// Lines of an NDJSON body that are accepted together.
-const LINES_A_GROUP: usize = 1_000;
-/// Bytes of such a group, so that memory stays bounded whatever the lines' lengths.
-const GROUP_BYTES_MAX: usize = 1 << 20;
+/// A body of lines may have so many times the items and bytes of one that is a document: it is never in memory whole,
+/// only its results are.
+const LINES_FACTOR: usize = 10;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -48,15 +46,22 @@ struct Wish {
 
 pub(crate) async fn post_events(
     State(state): State<AppState>,
+    Extension(budget): Extension<Budget>,
     Params(params): Params<IngestParams>,
     request: Request,
 ) -> HttpResult {
     let (parts, body) = request.into_parts();
     let principal = authenticate(&state, &parts.headers, Access::Write).await?;
     let wish = wish(&state, params, &parts.headers)?;
+    let mut held = budget.holder();
+    let ingest = Ingest {
+        state: &state,
+        principal: &principal,
+        wish: &wish,
+    };
     let answer = match body::media(&parts.headers)? {
-        Media::Json => whole(&state, &principal, &wish, &parts.headers, body).await?,
-        Media::NdJson => lines(&state, &principal, &wish, &parts.headers, body).await?,
+        Media::Json => ingest.whole(&parts.headers, body, &mut held).await?,
+        Media::NdJson => ingest.lines(&parts.headers, body, &mut held).await?,
     };
     Ok(answer.into_response())
 }
@@ -115,320 +120,131 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// A body that is one document: cut into items, never copied.
-async fn whole(
-    state: &AppState,
-    principal: &Principal,
-    wish: &Wish,
-    headers: &HeaderMap,
-    body: Body,
-) -> HttpResult<Answer> {
-    let max = state.settings.body_bytes_max;
-    let reading = body::read_whole(headers, body, max);
-    let body = tokio::time::timeout(state.settings.request_timeout, reading)
-        .await
-        .map_err(|_slow| slow())??;
-    if body.len() > max {
-        return Err(body::too_large(max));
-    }
-    let items = split_batch(&body, state.settings.items_max).map_err(|problem| {
-        let status = match problem.code {
-            audit_event::Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        let detail = problem.message.clone();
-        HttpProblem::new(status, problem.code.as_str(), detail)
-            .with_errors(vec![ItemProblem::from(&problem)])
-    })?;
-    if items.is_empty() {
-        return Err(HttpProblem::bad_request(
-            "empty",
-            "the body holds no events",
-        ));
-    }
-    let items = items
-        .into_iter()
-        .map(|item| Item::Bytes(body.slice_ref(item)))
-        .collect();
-    let accepted = accept(state, principal, wish, items, None).await?;
-    Ok(Answer::of(accepted, wish.ack))
+/// One request.
+struct Ingest<'a> {
+    state: &'a AppState,
+    principal: &'a Principal,
+    wish: &'a Wish,
 }
 
-/// A body of lines: accepted group by group while it arrives, so that its length does not matter.
-async fn lines(
-    state: &AppState,
-    principal: &Principal,
-    wish: &Wish,
-    headers: &HeaderMap,
-    body: Body,
-) -> HttpResult<Answer> {
-    let mut reader = tokio::io::BufReader::with_capacity(64 << 10, body::reader(headers, body)?);
-    let mut answer: Option<Accepted> = None;
-    let (mut group, mut bytes, mut ended) = (Vec::new(), 0, false);
-    while !ended {
-        let line =
-            tokio::time::timeout(state.settings.request_timeout, next_line(&mut reader)).await;
-        match line.map_err(|_slow| slow())?? {
-            Some(line) => {
-                bytes += line.len();
-                if !line.iter().all(u8::is_ascii_whitespace) {
-                    group.push(Item::Bytes(line));
+impl Ingest<'_> {
+    /// A body that is one document: cut into items, never copied.
+    async fn whole(&self, headers: &HeaderMap, body: Body, held: &mut Held) -> HttpResult<Answer> {
+        let settings = &self.state.settings;
+        let reading = body::read_whole(headers, body, settings.body_bytes_max, held);
+        let body = tokio::time::timeout(settings.request_timeout, reading).await;
+        let body = body.map_err(|_elapsed| body::slow())??;
+        let items = split_batch(&body, settings.items_max).map_err(|problem| uncut(&problem))?;
+        if items.is_empty() {
+            return Err(empty());
+        }
+        let items = items
+            .into_iter()
+            .map(|item| Item::Bytes(body.slice_ref(item)))
+            .collect();
+        let accepted = self.accept(items, 0).await?;
+        Ok(Answer::of(accepted, self.wish.ack))
+    }
+
+    /// A body of lines. When it cannot be read to its end, what was accepted before is answered all the same.
+    async fn lines(&self, headers: &HeaderMap, body: Body, held: &mut Held) -> HttpResult<Answer> {
+        held.grow(ndjson::MEMORY)?;
+        let settings = &self.state.settings;
+        let bytes_max = settings.body_bytes_max.saturating_mul(LINES_FACTOR);
+        let reader = body::reader(headers, body)?;
+        let mut lines = Lines::new(reader, bytes_max, settings.request_timeout);
+        let mut all: Option<Accepted> = None;
+        let stopped = loop {
+            let taken = all.as_ref().map_or(0, |all| all.results.len());
+            let (items, next) = lines.group().await;
+            if taken + items.len() > settings.items_max.saturating_mul(LINES_FACTOR) {
+                break Some(too_many(taken));
+            }
+            if !items.is_empty() {
+                match self.accept(items, taken).await {
+                    Ok(more) => all = Some(join(all, more, taken)),
+                    Err(problem) => break Some(problem),
                 }
             }
-            None => ended = true,
-        }
-        let full = group.len() >= LINES_A_GROUP || bytes >= GROUP_BYTES_MAX;
-        if (full || ended) && !group.is_empty() {
-            let taken = answer.as_ref().map_or(0, |answer| answer.results.len());
-            if taken + group.len() > state.settings.items_max.saturating_mul(100) {
-                let detail =
-                    format!("after {taken} accepted lines: send the rest in another request");
-                return Err(HttpProblem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "too_many_lines",
-                    detail,
-                ));
+            match next {
+                Next::More => {}
+                Next::End => break None,
+                Next::Stop(problem) => break Some(problem),
             }
-            bytes = 0;
-            let accepted = accept(
-                state,
-                principal,
-                wish,
-                std::mem::take(&mut group),
-                Some(taken),
-            )
-            .await?;
-            answer = Some(match answer {
-                None => accepted,
-                Some(before) => join(before, accepted, taken),
-            });
+        };
+        match (all, stopped) {
+            (None, stopped) => Err(stopped.unwrap_or_else(empty)),
+            (Some(all), None) => Ok(Answer::of(all, self.wish.ack)),
+            (Some(all), Some(problem)) => {
+                let taken = all.results.len();
+                Ok(Answer::of(all, self.wish.ack).stopped(taken, &problem))
+            }
         }
     }
-    let accepted =
-        answer.ok_or_else(|| HttpProblem::bad_request("empty", "the body holds no events"))?;
-    Ok(Answer::of(accepted, wish.ack))
-}
 
-/// Longest line: an event, and some white space around it.
-const LINE_BYTES_MAX: usize = 2 << 20;
-
-async fn next_line(
-    reader: &mut tokio::io::BufReader<body::BodyReader>,
-) -> HttpResult<Option<Bytes>> {
-    let mut line = Vec::new();
-    loop {
-        let buffered = reader
-            .fill_buf()
-            .await
-            .map_err(|error| body::broken(&error))?;
-        if buffered.is_empty() {
-            return Ok((!line.is_empty()).then(|| line.into()));
-        }
-        let end = buffered.iter().position(|byte| *byte == b'\n');
-        let take = end.map_or(buffered.len(), |end| end + 1);
-        line.extend(buffered.iter().take(take));
-        reader.consume(take);
-        if line.len() > LINE_BYTES_MAX {
-            return Err(body::too_large(LINE_BYTES_MAX));
-        }
-        if end.is_some() {
-            line.pop();
-            return Ok(Some(line.into()));
-        }
-    }
-}
-
-/// Adds the results of a later group.
-fn join(mut before: Accepted, after: Accepted, offset: usize) -> Accepted {
-    before
-        .results
-        .extend(after.results.into_iter().map(|result| ItemResult {
-            index: result.index + offset,
-            ..result
-        }));
-    before.frame = before.frame.or(after.frame);
-    before.durability = match (before.durability, after.durability) {
-        (Some(Durability::Buffered), _) | (_, Some(Durability::Buffered)) => {
-            Some(Durability::Buffered)
-        }
-        (before, after) => before.or(after),
-    };
-    before.retry_after = before.retry_after.or(after.retry_after);
-    before
-}
-
-async fn accept(
-    state: &AppState,
-    principal: &Principal,
-    wish: &Wish,
-    items: Vec<Item>,
-    group: Option<usize>,
-) -> HttpResult<Accepted> {
-    // A group's index begins at 0 again, so its place in the body is part of the key.
-    let idempotency_key = wish.idempotency_key.as_ref().map(|key| match group {
-        Some(offset) if offset > 0 => format!("{key}#{offset}"),
-        _ => key.clone(),
-    });
-    let request = AcceptRequest {
-        form: wish.form,
-        items,
-        caller: principal.caller(),
-        idempotency_key,
-        ack: wish.ack,
-        timeout: wish.timeout,
-        traceparent: wish.traceparent.clone(),
-        internal: false,
-    };
-    state
-        .acceptor
-        .accept(request)
-        .await
-        .map_err(|error| match error {
+    /// Hands items to the pipeline; `offset` is where the first stands in the body.
+    async fn accept(&self, items: Vec<Item>, offset: usize) -> HttpResult<Accepted> {
+        // A group's index begins at 0 again, so its place in the body is part of the key.
+        let key = self.wish.idempotency_key.as_ref();
+        let idempotency_key = key.map(|key| match offset {
+            0 => key.clone(),
+            _ => format!("{key}#{offset}"),
+        });
+        let request = AcceptRequest {
+            form: self.wish.form,
+            items,
+            caller: self.principal.caller(),
+            idempotency_key,
+            ack: self.wish.ack,
+            timeout: self.wish.timeout,
+            traceparent: self.wish.traceparent.clone(),
+            internal: false,
+        };
+        let accepted = self.state.acceptor.accept(request).await;
+        accepted.map_err(|error| match error {
             AcceptError::Busy { retry_after } => {
                 HttpProblem::unavailable("too much is in work; try again")
                     .retry_after(retry_after.as_secs().max(1))
             }
             _ => HttpProblem::unavailable("not taken; try again"),
         })
+    }
 }
 
-fn slow() -> HttpProblem {
-    HttpProblem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "body_too_slow",
-        "the body did not arrive in time",
-    )
+/// A body that cannot be cut into items.
+fn uncut(problem: &audit_event::Problem) -> HttpProblem {
+    let status = match problem.code {
+        audit_event::Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    HttpProblem::new(status, problem.code.as_str(), problem.message.clone())
+        .with_errors(vec![ItemProblem::from(problem)])
 }
 
-/// The answer of DESIGN §3.9.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    #[serde(skip)]
-    status: StatusCode,
-    #[serde(skip)]
-    retry_after: Option<u64>,
-    accepted: usize,
-    rejected: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frame: Option<Uuid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    durability: Option<&'static str>,
-    results: Vec<ResultBody>,
+fn empty() -> HttpProblem {
+    HttpProblem::bad_request("empty", "the body holds no events")
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResultBody {
-    index: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ledger: Option<LedgerName>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    leaf_index: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    leaf_hash: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    received_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proof: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<ItemProblem>,
+fn too_many(taken: usize) -> HttpProblem {
+    let detail = format!("a request takes no more lines; {taken} were looked at");
+    HttpProblem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_lines", detail)
 }
 
-impl Answer {
-    fn of(accepted: Accepted, ack: Ack) -> Self {
-        let count = |status: &[ItemStatus]| {
-            accepted
-                .results
-                .iter()
-                .filter(|r| status.contains(&r.status))
-                .count()
-        };
-        let (rejected, retry) = (count(&[ItemStatus::Rejected]), count(&[ItemStatus::Retry]));
-        let total = accepted.results.len();
-        let reached = |result: &ItemResult| match ack {
-            Ack::Queued => false,
-            Ack::Stored => result.status != ItemStatus::Accepted || result.address.is_some(),
-            Ack::Sealed => result.status != ItemStatus::Accepted || result.sealed,
-        };
-        let status = if rejected == total {
-            StatusCode::BAD_REQUEST
-        } else if rejected + retry == total {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else if rejected + retry > 0 {
-            StatusCode::MULTI_STATUS
-        } else if accepted.results.iter().all(reached) {
-            StatusCode::CREATED
-        } else {
-            StatusCode::ACCEPTED
-        };
-        let retry_after =
-            (retry > 0).then(|| accepted.retry_after.map_or(1, |wait| wait.as_secs().max(1)));
-        Self {
-            status,
-            retry_after,
-            accepted: total - rejected - retry,
-            rejected,
-            frame: accepted.frame.map(|frame| Uuid::from_bytes(frame.0)),
-            durability: accepted.durability.map(durability_name),
-            results: accepted.results.into_iter().map(ResultBody::of).collect(),
+/// Adds the results of a later group.
+fn join(before: Option<Accepted>, after: Accepted, offset: usize) -> Accepted {
+    let Some(mut all) = before else { return after };
+    let moved = after.results.into_iter().map(|result| ItemResult {
+        index: result.index + offset,
+        ..result
+    });
+    all.results.extend(moved);
+    all.frame = all.frame.or(after.frame);
+    all.durability = match (all.durability, after.durability) {
+        (Some(Durability::Buffered), _) | (_, Some(Durability::Buffered)) => {
+            Some(Durability::Buffered)
         }
-    }
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let (status, retry_after) = (self.status, self.retry_after);
-        let mut response = (status, Json(self)).into_response();
-        if let Some(secs) = retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(secs));
-        }
-        response
-    }
-}
-
-impl ResultBody {
-    fn of(result: ItemResult) -> Self {
-        let proof = result.address.filter(|_| result.sealed).map(|address| {
-            format!(
-                "/v1/ledgers/{}/entries/{}/proof",
-                address.ledger, address.leaf_index.0
-            )
-        });
-        Self {
-            index: result.index,
-            id: result.id.map(|id| id.to_string()),
-            status: status_name(result.status),
-            ledger: result.address.map(|address| LedgerName(address.ledger)),
-            leaf_index: result.address.map(|address| address.leaf_index.0),
-            leaf_hash: result.address.map(|address| address.leaf_hash.to_string()),
-            received_at: result.received_at.map(|at| at.to_string()),
-            proof,
-            errors: result.errors.iter().map(ItemProblem::from).collect(),
-        }
-    }
-}
-
-fn status_name(status: ItemStatus) -> &'static str {
-    match status {
-        ItemStatus::Accepted => "accepted",
-        ItemStatus::Duplicate => "duplicate",
-        ItemStatus::Conflict => "conflict",
-        ItemStatus::Rejected => "rejected",
-        ItemStatus::DeadLettered => "deadLettered",
-        ItemStatus::Retry => "retry",
-    }
-}
-
-fn durability_name(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Fsynced => "fsynced",
-        Durability::Replicated(_) => "replicated",
-        Durability::Buffered => "buffered",
-    }
+        (before, after) => before.or(after),
+    };
+    all.retry_after = all.retry_after.or(after.retry_after);
+    all
 }

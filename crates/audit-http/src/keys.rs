@@ -4,16 +4,17 @@ use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
 use audit_store::ApiKey;
 use audit_store::query::OrganizationScope;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::auth::{Access, KeyRequest, Principal, authenticate, new_api_key, role_name, role_of};
 use crate::body::read_json;
+use crate::budget::Budget;
 use crate::params::PathParams;
 use crate::problem::{HttpProblem, HttpResult};
 use crate::read_audit::Target;
@@ -35,11 +36,12 @@ struct NewKeyBody {
 
 pub(crate) async fn post_key(
     State(state): State<AppState>,
+    Extension(budget): Extension<Budget>,
     headers: HeaderMap,
     body: Body,
 ) -> HttpResult {
     let principal = authenticate(&state, &headers, Access::Admin).await?;
-    let body: NewKeyBody = read_json(&headers, body).await?;
+    let body: NewKeyBody = read_json(&headers, body, &mut budget.holder()).await?;
     let request = key_request(&principal, body)?;
     let (key, text) = new_api_key(&*state.random, &*state.clock, request);
     state.store.api_keys.create(&key).await?;

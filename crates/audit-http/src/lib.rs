@@ -5,16 +5,20 @@
 //!
 //! [`routes::ROUTES`] is the one table of what there is and who may.
 
+mod answer;
 pub mod auth;
 mod body;
+mod budget;
 mod cursor;
 mod dead_letters;
 mod events;
+mod guard;
 mod health;
 mod ingest;
 mod keys;
 mod ledgers;
 pub mod metric;
+mod ndjson;
 pub mod openapi;
 mod params;
 pub mod problem;

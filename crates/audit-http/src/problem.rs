@@ -88,6 +88,20 @@ impl HttpProblem {
         self
     }
 
+    /// Whether the same request may do later.
+    pub(crate) fn is_for_now(&self) -> bool {
+        self.status_code == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// As the problem of one item, with what that means for the others.
+    pub(crate) fn as_item(&self, consequence: &str) -> ItemProblem {
+        ItemProblem {
+            path: String::new(),
+            code: self.code,
+            message: format!("{}; {consequence}", self.detail),
+        }
+    }
+
     /// Lists what is wrong.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<ItemProblem>) -> Self {

@@ -1,43 +1,43 @@
 //! The router with its outer layers, and the server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use audit_runtime::{ShutdownSignal, Tasks};
 use axum::Router;
-use axum::error_handling::HandleErrorLayer;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::guard::{Guard, guarded};
 use crate::problem::HttpProblem;
 use crate::routes;
 use crate::state::AppState;
 
+/// Connections at once; more wait in the listener's queue. Below the usual limit of 1,024 descriptors of a process.
+const CONNECTIONS_MAX: usize = 768;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole HTTP surface.
 pub fn router(state: AppState) -> Router {
-    let concurrency = state.settings.concurrency_max;
-    // Longer than any wait a handler allows itself, so that it only ends what hangs.
-    let longest = state.settings.request_timeout + Duration::from_secs(65);
+    let guard = Guard::new(&state);
     let outer = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(from_fn_with_state(guard, guarded))
         .layer(CatchPanicLayer::custom(
             |_panic: Box<dyn std::any::Any + Send>| internal(),
-        ))
-        .layer(HandleErrorLayer::new(|_elapsed| async { timed_out() }))
-        .layer(tower::timeout::TimeoutLayer::new(longest))
-        .layer(GlobalConcurrencyLimitLayer::new(concurrency));
+        ));
     routes::table()
         .fallback(|| async { HttpProblem::not_found("route") })
         .method_not_allowed_fallback(|| async {
@@ -63,15 +63,6 @@ fn internal() -> Response {
     .into_response()
 }
 
-fn timed_out() -> Response {
-    HttpProblem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "timeout",
-        "the request took too long",
-    )
-    .into_response()
-}
-
 /// Serves until shutdown begins, then lets requests in work finish.
 ///
 /// # Errors
@@ -88,11 +79,17 @@ pub async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(10));
     let graceful = GracefulShutdown::new();
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let accept = async || {
+        let place = Arc::clone(&connections).acquire_owned().await;
+        let (stream, _peer) = listener.accept().await?;
+        std::io::Result::Ok((stream, place))
+    };
     loop {
-        let stream = tokio::select! {
+        let (stream, place) = tokio::select! {
             () = shutdown.begun() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+            accepted = accept() => match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, or the peer is gone already: wait a little, the others go on.
                     tracing::warn!(%error, "a connection was not taken");
@@ -113,6 +110,7 @@ pub async fn serve(
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
+            drop(place);
         });
     }
     graceful.shutdown().await;

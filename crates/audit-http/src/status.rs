@@ -55,17 +55,19 @@ struct StatusBody {
     components: Vec<Value>,
 }
 
+/// The books, exact.
+pub(crate) async fn read(state: &AppState) -> HttpResult<status::Status> {
+    let read = status::read(&*state.queue, &*state.store.receipts, &state.acceptor).await;
+    read.map_err(|error| {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the books cannot be read");
+        HttpProblem::unavailable("the numbers cannot be read now")
+    })
+}
+
 pub(crate) async fn get_status(State(state): State<AppState>, headers: HeaderMap) -> HttpResult {
     authenticate(&state, &headers, Access::Operate).await?;
-    let status = status::read(&*state.queue, &*state.store.receipts, &state.acceptor)
-        .await
-        .map_err(|error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the status cannot be read"
-            );
-            HttpProblem::unavailable("the numbers cannot be read now")
-        })?;
+    let status = read(&state).await?;
     let mut ledgers = Vec::new();
     for info in state.store.ledgers.ledgers().await? {
         let signed = state

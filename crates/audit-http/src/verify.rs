@@ -3,15 +3,16 @@
 use audit_event::Timestamp;
 use audit_event::timestamp::MissingZone;
 use audit_integrity::ledger::LedgerId;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde_json::json;
 
 use crate::auth::{Access, authenticate};
 use crate::body::read_json;
+use crate::budget::Budget;
 use crate::params::PathParams;
 use crate::problem::{HttpProblem, HttpResult, ItemProblem};
 use crate::read_audit::Target;
@@ -22,11 +23,12 @@ const CHECKPOINTS_MAX: usize = 1_000;
 
 pub(crate) async fn post_verify(
     State(state): State<AppState>,
+    Extension(budget): Extension<Budget>,
     headers: HeaderMap,
     body: Body,
 ) -> HttpResult {
     let principal = authenticate(&state, &headers, Access::ProveAll).await?;
-    let body: VerifyBody = read_json(&headers, body).await?;
+    let body: VerifyBody = read_json(&headers, body, &mut budget.holder()).await?;
     let errors = problems(&body);
     if !errors.is_empty() {
         let detail = "the body has members that cannot be read";

@@ -1,0 +1,82 @@
+//! Around every request: its place among the others, its bytes, its time, its measurement.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+
+use crate::budget::Budget;
+use crate::metric;
+use crate::problem::HttpProblem;
+use crate::state::AppState;
+
+/// Bytes of bodies in memory at once, over all requests: four bodies of the largest size.
+const BODIES_AT_ONCE: usize = 4;
+
+/// What all requests share.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    places: Arc<Semaphore>,
+    budget: Budget,
+    longest: Duration,
+}
+
+impl Guard {
+    pub(crate) fn new(state: &AppState) -> Self {
+        let settings = &state.settings;
+        Self {
+            places: Arc::new(Semaphore::new(settings.concurrency_max)),
+            budget: Budget::new(settings.body_bytes_max.saturating_mul(BODIES_AT_ONCE)),
+            longest: settings.request_timeout,
+        }
+    }
+}
+
+pub(crate) async fn guarded(
+    State(guard): State<Guard>,
+    path: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let is_ingest = request.method() == Method::POST && request.uri().path() == "/v1/events";
+    // Health and metrics are asked most when everything else waits.
+    let needs_place = request.uri().path().starts_with("/v1/");
+    request.extensions_mut().insert(guard.budget.clone());
+    let place = needs_place.then(|| guard.places.try_acquire());
+    let response = match place {
+        Some(Err(_all_taken)) => {
+            HttpProblem::unavailable("too many requests are in work; try again").into_response()
+        }
+        // Bounded by its own rules: a long body of lines may take its time, a wait for `ack` says how long.
+        _ if is_ingest => next.run(request).await,
+        _ => match tokio::time::timeout(guard.longest, next.run(request)).await {
+            Ok(response) => response,
+            Err(_elapsed) => too_long(),
+        },
+    };
+    measure(path.as_ref(), response.status(), started.elapsed());
+    response
+}
+
+fn too_long() -> Response {
+    let detail = "the request took too long";
+    HttpProblem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail).into_response()
+}
+
+fn measure(path: Option<&MatchedPath>, status: StatusCode, took: Duration) {
+    // Only paths of the table become labels, so that nobody can make new ones.
+    let route = path.map_or("none", MatchedPath::as_str).to_owned();
+    let class = match status.as_u16() / 100 {
+        2 => "2xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    };
+    metrics::counter!(metric::REQUESTS, "route" => route.clone(), "status" => class).increment(1);
+    metrics::histogram!(metric::REQUEST_SECONDS, "route" => route).record(took.as_secs_f64());
+}
