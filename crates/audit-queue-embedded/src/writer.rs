@@ -395,6 +395,12 @@ impl Writer {
         }
         self.write_what_consumers_did(unwritten);
         tell(waiting);
+        // Whoever asked while we closed has nothing in the file.
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Enqueue(_, answer, _) = command {
+                answer.send(Err(QueueError::Closed)).ok();
+            }
+        }
         self.move_log(MoveLog::Truncate);
     }
 }

@@ -12,3 +12,4 @@ mod delivery;
 mod full_disk;
 mod kill;
 mod made;
+mod model;
