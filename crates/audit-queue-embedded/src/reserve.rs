@@ -83,3 +83,41 @@ impl Reserve {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_is_set_aside_given_up_once_and_regained() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = dir.path().join("q");
+        let kept = || {
+            std::fs::metadata(dir.path().join("q.reserve"))
+                .map(|file| file.len())
+                .ok()
+        };
+        let mut reserve = Reserve::set_aside(&queue, 65_536);
+        assert_eq!((reserve.is_given_up(), kept()), (false, Some(65_536)));
+        assert!(reserve.give_up());
+        assert_eq!((reserve.is_given_up(), kept()), (true, None));
+        assert!(!reserve.give_up(), "there is only one");
+        reserve.regain().unwrap();
+        assert_eq!((reserve.is_given_up(), kept()), (false, Some(65_536)));
+        reserve.regain().unwrap();
+    }
+
+    #[test]
+    fn without_a_reserve_nothing_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reserve = Reserve::set_aside(&dir.path().join("q"), 0);
+        assert!(!reserve.is_given_up() && !reserve.give_up() && reserve.regain().is_ok());
+    }
+
+    #[test]
+    fn more_than_the_disk_has_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let reserve = Reserve::set_aside(&dir.path().join("q"), 1 << 62);
+        assert!(!dir.path().join("q.reserve").exists(), "{reserve:?}");
+    }
+}
