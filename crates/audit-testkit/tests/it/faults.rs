@@ -6,8 +6,12 @@ use std::time::Duration;
 use audit_event::Timestamp;
 use audit_queue::{Budget, Consumer, Frame, FrameEvent, FrameId, Producer, QueueError};
 use audit_queue_embedded::{EmbeddedQueue, Options};
+use audit_runtime::{Fault, Faulty};
+use audit_store::LedgerWriter;
+use audit_store_sqlite::SqliteStore;
 use audit_testkit::clock::ManualClock;
 use audit_testkit::faulty_queue::FaultyQueue;
+use audit_testkit::faulty_store::FaultyStore;
 use audit_testkit::script::{Break, Script};
 
 fn frame(n: u8) -> Frame {
@@ -96,4 +100,25 @@ async fn hanging_calls_are_left_by_time_out_and_panics_by_the_task() {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move { queue.enqueue(frame(3)).await });
     assert!(tasks.join_next().await.unwrap().unwrap_err().is_panic());
+}
+
+#[tokio::test]
+async fn calls_of_the_store_fail_by_their_number_and_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at_micros(1_700_000_000_000_000));
+    let real = SqliteStore::open(dir.path(), audit_store_sqlite::Options::default(), clock)
+        .unwrap()
+        .store();
+    let script = Script::new()
+        .at("probe", 1, Break::Before)
+        .at("probe", 2, Break::AfterDone);
+    let store = FaultyStore::new(Arc::clone(&real.writer), script.clone());
+    for _ in 0..2 {
+        assert_eq!(store.probe().await.unwrap_err().fault(), Fault::Outage);
+    }
+    store.probe().await.unwrap();
+    assert_eq!(
+        (script.calls("probe"), store.writers()),
+        (3, real.writer.writers())
+    );
 }
