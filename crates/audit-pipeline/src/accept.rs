@@ -35,6 +35,8 @@ pub struct AcceptSettings {
     pub frame_bytes_max: usize,
     /// Bytes of requests in work at most; beyond it requests are told to come back.
     pub in_flight_bytes_max: usize,
+    /// How long the queue may take for a frame before its answer counts as lost, and its events as to be sent again.
+    pub enqueue_timeout: Duration,
     /// What a refused request is told to wait.
     pub retry_after: Duration,
 }
@@ -45,6 +47,7 @@ impl Default for AcceptSettings {
             max_ahead: Duration::from_secs(300),
             frame_bytes_max: 1 << 20,
             in_flight_bytes_max: 64 << 20,
+            enqueue_timeout: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),
         }
     }

@@ -15,7 +15,7 @@ pub enum EventOutcome {
     /// It was stored already, with the same claim.
     Duplicate(Address),
     /// It was stored already, with another claim; kept as a dead letter.
-    Conflict(Address),
+    Conflict,
     /// Kept as a dead letter for another reason.
     DeadLettered,
 }

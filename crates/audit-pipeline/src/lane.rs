@@ -5,10 +5,12 @@
 
 mod batch;
 mod commit;
+mod health;
 mod held;
 mod intake;
 mod reject_rate;
 mod state;
+mod suspect;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,10 +27,10 @@ use tokio::sync::Notify;
 
 use crate::hubs::Settlements;
 use crate::metric;
+use crate::outward::ask;
 use crate::processor::Registry;
 use held::Held;
-use intake::{Intake, Prepared};
-use reject_rate::RejectRate;
+use intake::Intake;
 use state::LaneState;
 
 /// Bounds of a lane.
@@ -43,6 +45,9 @@ pub struct LaneSettings {
     pub receive_wait: Duration,
     /// Renewal of the ledger's lease and of held batches.
     pub renew_every: Duration,
+    /// How long a call to the store or the queue may take before its answer counts as lost. Far below the time after which
+    /// the queue gives what is held to another lane.
+    pub call_timeout: Duration,
     /// Share of the last 1,000 events that the store may refuse before the lane stops.
     pub reject_share_max: f64,
 }
@@ -54,6 +59,7 @@ impl Default for LaneSettings {
             batch_bytes_max: 4 << 20,
             receive_wait: Duration::from_millis(500),
             renew_every: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(30),
             reject_share_max: 0.1,
         }
     }
@@ -114,9 +120,11 @@ impl LaneSwitch {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// The operator has mended the cause.
+    /// The operator has mended the cause. Does nothing unless the lane is stopped.
     pub fn confirm(&self) {
-        self.confirmed.notify_one();
+        if self.is_stopped() {
+            self.confirmed.notify_one();
+        }
     }
 
     async fn stop(&self, shutdown: &ShutdownSignal) {
@@ -159,41 +167,48 @@ impl Lane {
     pub async fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         while !self.parts.shutdown.is_begun() {
-            let lease = match self
-                .parts
-                .store
-                .leases
-                .acquire(self.ledger, &self.owner)
-                .await
-            {
-                Ok(Some(lease)) => lease,
-                Ok(None) => {
-                    self.pause(Duration::from_secs(1)).await;
-                    continue;
-                }
+            let leases = &self.parts.store.leases;
+            let acquiring = leases.acquire(self.ledger, &self.owner);
+            match ask(self.settings.call_timeout, acquiring).await {
+                Ok(Some(lease)) => self.lead(&lease, &mut backoff).await,
+                Ok(None) => self.pause(Duration::from_secs(1)).await,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "no lease");
                     self.pause(backoff.next_wait(&*self.parts.random)).await;
-                    continue;
                 }
-            };
-            match self.hold(&lease).await {
-                End::Asked => {}
-                End::Reload => self.pause(backoff.next_wait(&*self.parts.random)).await,
-                End::Stop => {
-                    metrics::gauge!(metric::LANE_STOPPED, "ledger" => self.ledger.to_string())
-                        .set(1.0);
-                    tracing::error!(ledger = %self.ledger, "the lane stopped; mend the cause and confirm");
-                    self.stopped.stop(&self.parts.shutdown).await;
-                    metrics::gauge!(metric::LANE_STOPPED, "ledger" => self.ledger.to_string())
-                        .set(0.0);
-                }
-            }
-            if let Err(error) = self.parts.store.leases.release(&lease).await {
-                // It runs out by itself.
-                tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "lease not released");
             }
         }
+    }
+
+    /// One session under a lease, to its end and what follows from it.
+    async fn lead(&self, lease: &Lease, backoff: &mut Backoff) {
+        let began = tokio::time::Instant::now();
+        let end = self.hold(lease).await;
+        if let Err(error) = ask(
+            self.settings.call_timeout,
+            self.parts.store.leases.release(lease),
+        )
+        .await
+        {
+            // It runs out by itself.
+            tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "lease not released");
+        }
+        if began.elapsed() > CALM {
+            backoff.reset();
+        }
+        match end {
+            End::Asked => {}
+            End::Reload => self.pause(backoff.next_wait(&*self.parts.random)).await,
+            End::Stop => self.stop().await,
+        }
+    }
+
+    async fn stop(&self) {
+        let stopped = metrics::gauge!(metric::LANE_STOPPED, "ledger" => self.ledger.to_string());
+        stopped.set(1.0);
+        tracing::error!(alert = true, ledger = %self.ledger, "the lane stopped; mend the cause and confirm");
+        self.stopped.stop(&self.parts.shutdown).await;
+        stopped.set(0.0);
     }
 
     async fn pause(&self, wait: Duration) {
@@ -205,7 +220,8 @@ impl Lane {
 
     /// Works under a lease; whatever the session still holds at its end, even by a panic, goes back to the queue.
     async fn hold(&self, lease: &Lease) -> End {
-        let held = Held::new(Arc::clone(&self.parts.consumer));
+        let limit = self.settings.call_timeout;
+        let held = Held::new(Arc::clone(&self.parts.consumer), limit);
         let lost = AtomicBool::new(false);
         let session = AssertUnwindSafe(self.session(lease, &held, &lost)).catch_unwind();
         let end = tokio::select! {
@@ -225,7 +241,8 @@ impl Lane {
     async fn keep(&self, lease: &Lease, held: &Held, lost: &AtomicBool) -> End {
         loop {
             tokio::time::sleep(self.settings.renew_every).await;
-            match self.parts.store.leases.renew(lease).await {
+            let renewing = self.parts.store.leases.renew(lease);
+            match ask(self.settings.renew_every, renewing).await {
                 Ok(true) => {}
                 Ok(false) => lost.store(true, Ordering::Release),
                 Err(error) => {
@@ -237,37 +254,32 @@ impl Lane {
     }
 
     async fn session(&self, lease: &Lease, held: &Held, lost: &AtomicBool) -> End {
-        let mut state = match LaneState::load(&self.parts, lease, &self.origin).await {
-            Ok(state) => state,
-            Err(end) => return end,
-        };
+        match self.work(lease, held, lost).await {
+            Ok(()) => End::Asked,
+            Err(end) => end,
+        }
+    }
+
+    /// Settles batch after batch; while one is committed the next is received and prepared. `Ok` at shutdown.
+    async fn work(&self, lease: &Lease, held: &Held, lost: &AtomicBool) -> Result<(), End> {
+        let mut state = LaneState::load(&self.parts, lease, &self.origin, &self.settings).await?;
         let intake = Intake {
             parts: &self.parts,
             settings: &self.settings,
             held,
         };
-        let mut rate = RejectRate::new(self.settings.reject_share_max);
-        let mut next: Option<Prepared> = None;
-        loop {
-            let current = match next.take() {
-                Some(prepared) => prepared,
-                None => match intake.next().await {
-                    Some(prepared) => prepared,
-                    None => return End::Asked,
-                },
-            };
+        let mut next = intake.next().await;
+        while let Some(current) = next {
             if lost.load(Ordering::Acquire) {
-                return End::Reload;
+                return Err(End::Reload);
             }
-            let committing = self.settle(&mut state, &mut rate, current, held);
-            let (settled, following) = tokio::join!(committing, intake.next());
-            if let Err(end) = settled {
-                return end;
-            }
-            match following {
-                Some(prepared) => next = Some(prepared),
-                None => return End::Asked,
-            }
+            // A commit that fails ends the session at once, whether or not another batch ever comes.
+            let following = async { Ok(intake.next().await) };
+            ((), next) = tokio::try_join!(self.settle(&mut state, current, held), following)?;
         }
+        Ok(())
     }
 }
+
+/// A session that lasted so long had nothing to do with the failures before it.
+const CALM: Duration = Duration::from_secs(30);

@@ -16,6 +16,7 @@ mod frontier;
 pub mod hubs;
 pub mod lane;
 pub mod metric;
+mod outward;
 pub mod processor;
 pub mod signer;
 pub mod status;

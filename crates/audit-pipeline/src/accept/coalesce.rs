@@ -4,6 +4,7 @@
 //! nobody.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use audit_event::Timestamp;
 use audit_queue::{Durability, Frame, FrameEvent, FrameId, Producer, QueueError};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{AcceptParts, AcceptRequest, AcceptSettings, Ack, new_frame_id};
 use crate::hubs::{FrameOutcome, Settlements};
+use crate::outward::ask;
 
 /// Requests that wait for the coalescer at most; each is bounded by the in-flight bytes.
 const WAITING_MAX: usize = 4096;
@@ -56,6 +58,7 @@ impl Coalescer {
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
             settlements: parts.settlements.clone(),
+            timeout: settings.enqueue_timeout,
         };
         parts.tasks.spawn(
             "coalescer",
@@ -132,6 +135,7 @@ struct Enqueuer {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settlements: Settlements,
+    timeout: Duration,
 }
 
 impl Enqueuer {
@@ -159,7 +163,8 @@ impl Enqueuer {
             traceparent,
             events,
         };
-        let result = self.queue.enqueue(frame).await;
+        // Contained: a coalescer that ends takes every later request with it.
+        let result = ask(self.timeout, self.queue.enqueue(frame)).await;
         let failed = result.is_err();
         self.answer(answers, id, result);
         if failed {

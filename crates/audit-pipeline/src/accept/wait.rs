@@ -92,7 +92,7 @@ impl Waiting<'_> {
                     if found.claim == claim_of(draft.event()) {
                         EventOutcome::Stored(address)
                     } else {
-                        EventOutcome::Conflict(address)
+                        EventOutcome::Conflict
                     }
                 }
             };
@@ -105,7 +105,7 @@ fn apply(result: &mut ItemResult, outcome: EventOutcome) {
     let (status, address) = match outcome {
         EventOutcome::Stored(address) => (ItemStatus::Accepted, Some(address)),
         EventOutcome::Duplicate(address) => (ItemStatus::Duplicate, Some(address)),
-        EventOutcome::Conflict(_) => (ItemStatus::Conflict, None),
+        EventOutcome::Conflict => (ItemStatus::Conflict, None),
         EventOutcome::DeadLettered => (ItemStatus::DeadLettered, None),
     };
     result.status = status;

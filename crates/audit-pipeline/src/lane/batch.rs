@@ -8,10 +8,11 @@ use audit_integrity::entry::{self, Salt, SealedEvent};
 use audit_integrity::head::CompactRange;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
 use audit_integrity::tile::{FullTile, TileBuilder};
-use audit_queue::{Frame, FrameId};
+use audit_queue::FrameId;
 use audit_runtime::Random;
 use audit_store::{Chunk, DeadLetterReason, Found, NewDeadLetter, Receipt};
 
+use super::intake::Incoming;
 use crate::hubs::{Address, EventOutcome};
 
 /// Which event of which frame of the batch.
@@ -31,21 +32,25 @@ pub(super) struct Candidate {
 }
 
 /// What has been decided about a frame.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct FrameWork {
     pub(super) id: FrameId,
     pub(super) source: String,
     pub(super) internal: bool,
+    /// Whether an earlier delivery may have stored some of it.
+    pub(super) redelivered: bool,
     pub(super) outcomes: Vec<Option<EventOutcome>>,
     pub(super) letters: Vec<NewDeadLetter>,
 }
 
 impl FrameWork {
-    pub(super) fn new(frame: &Frame, source: String) -> Self {
+    pub(super) fn new(incoming: &Incoming) -> Self {
+        let frame = &incoming.frame;
         Self {
             id: frame.id,
-            source,
+            source: incoming.source.clone(),
             internal: frame.internal,
+            redelivered: incoming.redelivered > 0,
             outcomes: vec![None; frame.events.len()],
             letters: Vec::new(),
         }
@@ -101,7 +106,7 @@ impl FrameWork {
             detail,
             Subject::of(draft),
         );
-        self.decide(index, EventOutcome::Conflict(stored_at));
+        self.decide(index, EventOutcome::Conflict);
     }
 
     fn push_letter(
@@ -113,8 +118,7 @@ impl FrameWork {
     ) {
         let frame_index = u32::try_from(index).unwrap_or(u32::MAX);
         self.letters.push(NewDeadLetter {
-            // One place, one letter: the same crash and redelivery give the same id.
-            id: EventId::v5(&[self.id.0.as_slice(), &frame_index.to_be_bytes()].concat()),
+            id: self.letter_id(index),
             frame_id: self.id.0,
             frame_index,
             event_id: subject.id,
@@ -126,6 +130,12 @@ impl FrameWork {
             // Stamped by the commit that writes it.
             dead_at: Timestamp::EPOCH,
         });
+    }
+
+    /// Id of the dead letter of an event. One place, one letter: the same crash and redelivery give the same id.
+    pub(super) fn letter_id(&self, index: usize) -> EventId {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        EventId::v5(&[self.id.0.as_slice(), &index.to_be_bytes()].concat())
     }
 
     /// The frame's receipt; counts add up to its events.
@@ -145,7 +155,7 @@ impl FrameWork {
             match outcome {
                 Some(EventOutcome::Stored(_)) => receipt.stored += 1,
                 Some(EventOutcome::Duplicate(_)) => receipt.duplicate += 1,
-                Some(EventOutcome::Conflict(_)) => receipt.conflict += 1,
+                Some(EventOutcome::Conflict) => receipt.conflict += 1,
                 // Undecided cannot be here; were it, the books must still balance and the letter be missed loudly.
                 Some(EventOutcome::DeadLettered) | None => receipt.dead_lettered += 1,
             }
@@ -199,24 +209,36 @@ pub(super) fn lead(mut candidates: Vec<Candidate>) -> Vec<Leader> {
     leaders
 }
 
+/// What the store has under an identity.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) found: Found,
+    /// Whether the leader itself was stored, by an earlier delivery of its frame.
+    pub(super) is_leader: bool,
+}
+
 /// Settles every leader that is stored already, with its followers; gives back the others.
 pub(super) fn settle_known(
     leaders: Vec<Leader>,
-    known: &HashMap<Identity, Found>,
+    known: &HashMap<Identity, Known>,
     frames: &mut [FrameWork],
 ) -> Vec<Leader> {
     let mut left = Vec::with_capacity(leaders.len());
     for leader in leaders {
         match known.get(&leader.candidate.identity) {
             None => left.push(leader),
-            Some(found) => {
+            Some(Known { found, is_leader }) => {
                 let address = Address {
                     ledger: found.ledger,
                     leaf_index: found.leaf_index,
                     leaf_hash: found.leaf_hash,
                 };
+                let place = leader.candidate.place;
                 for candidate in std::iter::once(leader.candidate).chain(leader.followers) {
                     compare(&candidate, found.claim, address, frames);
+                }
+                if let Some(frame) = frames.get_mut(place.frame).filter(|_| *is_leader) {
+                    frame.decide(place.index, EventOutcome::Stored(address));
                 }
             }
         }

@@ -7,7 +7,7 @@ use audit_event::{Identity, Timestamp};
 use audit_runtime::Backoff;
 use audit_store::{Commit, CommitError, Found, NewDeadLetter, Receipt, StoreError};
 
-use super::batch::{self, FrameWork, Leader, Numbered, Numbering};
+use super::batch::{self, Candidate, FrameWork, Known, Leader, Numbered, Numbering};
 use super::held::Held;
 use super::intake::Prepared;
 use super::reject_rate::RejectRate;
@@ -15,6 +15,7 @@ use super::state::LaneState;
 use super::{End, Lane};
 use crate::hubs::{EventOutcome, FrameOutcome};
 use crate::metric;
+use crate::outward::within;
 
 /// How often a batch is numbered again because some of it was stored meanwhile (DESIGN §3.4).
 const RENUMBERINGS_MAX: u32 = 5;
@@ -27,44 +28,86 @@ enum Attempt {
     Again(Vec<Vec<Leader>>),
 }
 
+/// What a commit writes besides events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writes {
+    /// Nothing: more of the same frames is to come.
+    Events,
+    /// Dead letters decided so far; more of the same frame is to come.
+    Letters,
+    /// Receipts, and the dead letters that are not written yet: everything about the frames is decided.
+    Receipts,
+}
+
+/// How often a part was tried. Only renumbering is counted: an outage or a busy store says nothing about the batch.
+struct Tries {
+    renumbered: u32,
+    backoff: Backoff,
+}
+
+impl Tries {
+    const fn new() -> Self {
+        Self {
+            renumbered: 0,
+            backoff: Backoff::new(Duration::from_millis(5), Duration::from_secs(2)),
+        }
+    }
+}
+
 impl Lane {
     /// Commits a prepared batch and lets the queue go of it. When this returns an error nothing is known to be stored
     /// beyond what receipts say, and the batch goes back to the queue.
     pub(super) async fn settle(
         &self,
         state: &mut LaneState,
-        rate: &mut RejectRate,
         prepared: Prepared,
         held: &Held,
     ) -> Result<(), End> {
-        let Prepared {
-            token,
-            mut frames,
-            candidates,
-        } = prepared;
-        let mut parts = vec![batch::lead(candidates)];
-        let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(2));
+        let mut frames = prepared.frames;
+        if !frames.is_empty() {
+            let leaders = batch::lead(prepared.candidates);
+            self.commit_parts(state, leaders, &mut frames, Writes::Receipts)
+                .await?;
+            // C6: committed, nobody was told and the queue still has the frames; redelivered, their receipts recognise them.
+            self.tell(&frames);
+        }
+        for suspect in prepared.suspects {
+            self.settle_suspect(state, suspect).await?;
+        }
+        if prepared.settles {
+            // C7: the frames are delivered again when the queue does not hear this, and recognised by their receipts.
+            held.settle(prepared.token).await;
+        } else {
+            held.release(prepared.token).await;
+        }
+        Ok(())
+    }
+
+    /// Commits the leaders, in as many parts as the store makes necessary.
+    pub(super) async fn commit_parts(
+        &self,
+        state: &mut LaneState,
+        leaders: Vec<Leader>,
+        frames: &mut [FrameWork],
+        writes: Writes,
+    ) -> Result<(), End> {
+        let mut parts = vec![leaders];
+        let mut tries = Tries::new();
         while let Some(leaders) = parts.pop() {
             // The receipts go with the last part, when everything about their frames is decided.
-            let is_last = parts.is_empty();
+            let writes = if parts.is_empty() {
+                writes
+            } else {
+                Writes::Events
+            };
             // C4: numbered in memory; a crash here leaves the frames in the queue and nothing in the store.
             match self
-                .attempt(state, rate, leaders, &mut frames, is_last, &mut backoff)
+                .attempt(state, leaders, frames, writes, &mut tries)
                 .await?
             {
-                Attempt::Done => {}
+                Attempt::Done => tries = Tries::new(),
                 Attempt::Again(again) => parts.extend(again),
             }
-        }
-        // C6: committed, nobody was told and the queue still has the frames; redelivered, their receipts recognise them.
-        self.tell(&frames);
-        self.parts.head_moved.notify_one();
-        if let Err(error) = held.settle(token).await {
-            // C7: the frames are delivered again and recognised by their receipts.
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a committed batch was not settled"
-            );
         }
         Ok(())
     }
@@ -72,41 +115,40 @@ impl Lane {
     async fn attempt(
         &self,
         state: &mut LaneState,
-        rate: &mut RejectRate,
         leaders: Vec<Leader>,
-        frames: &mut Vec<FrameWork>,
-        is_last: bool,
-        backoff: &mut Backoff,
+        frames: &mut [FrameWork],
+        writes: Writes,
+        tries: &mut Tries,
     ) -> Result<Attempt, End> {
         let now = Timestamp::from_micros(self.parts.clock.now_micros()).unwrap_or(Timestamp::EPOCH);
-        let numbered = batch::number(
-            leaders,
-            Numbering {
-                ledger: self.ledger,
-                range: state.head.range.clone(),
-                tiles: state.tiles.clone(),
-                sealed_at: now,
-                random: &*self.parts.random,
-            },
-        );
-        let mut decided = frames.clone();
-        numbered.decide(&mut decided);
-        match self
-            .commit(state, &numbered, &mut decided, is_last, now)
-            .await
-        {
+        let numbering = Numbering {
+            ledger: self.ledger,
+            range: state.head.range.clone(),
+            tiles: state.tiles.clone(),
+            sealed_at: now,
+            random: &*self.parts.random,
+        };
+        let numbered = batch::number(leaders, numbering);
+        let letters: Vec<usize> = frames.iter().map(|frame| frame.letters.len()).collect();
+        numbered.decide(frames);
+        match self.commit(state, &numbered, frames, writes, now).await {
             Ok(()) => {
-                rate.stored(numbered.events.len());
+                state.rate.stored(numbered.events.len());
                 state.tiles = numbered.tiles;
-                *frames = decided;
-                backoff.reset();
+                if writes != Writes::Events {
+                    frames.iter_mut().for_each(|frame| frame.letters.clear());
+                }
                 Ok(Attempt::Done)
             }
             Err(error) => {
+                // What the commit would have decided is undecided again: outcomes are overwritten, letters taken back.
+                for (frame, letters) in frames.iter_mut().zip(letters) {
+                    frame.letters.truncate(letters);
+                }
                 metrics::counter!(metric::COMMIT_FAILURES, "fault" => fault_name(&error))
                     .increment(1);
                 tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "commit failed");
-                self.recover(error, numbered.into_leaders(), frames, rate, backoff)
+                self.recover(error, numbered.into_leaders(), frames, state, tries)
                     .await
             }
         }
@@ -116,8 +158,8 @@ impl Lane {
         &self,
         state: &mut LaneState,
         numbered: &Numbered,
-        decided: &mut [FrameWork],
-        is_last: bool,
+        frames: &[FrameWork],
+        writes: Writes,
         now: Timestamp,
     ) -> Result<(), CommitError> {
         let started = tokio::time::Instant::now();
@@ -127,11 +169,8 @@ impl Lane {
         } else {
             state.head.clone()
         };
-        let (receipts, letters) = if is_last {
-            books(decided, now)
-        } else {
-            (Vec::new(), Vec::new())
-        };
+        let receipts = receipts_of(frames, writes, now);
+        let letters = letters_of(frames, writes, now);
         // C5: inside the store's transaction; it leaves all of this or nothing.
         let commit = Commit {
             lease: &state.lease,
@@ -144,9 +183,14 @@ impl Lane {
             dead_letters: &letters,
             receipts: &receipts,
         };
-        self.parts.store.writer.commit(commit).await?;
+        within(
+            self.settings.call_timeout,
+            self.parts.store.writer.commit(commit),
+        )
+        .await?;
         self.parts.breaker.succeeded();
         state.head = head;
+        self.parts.head_moved.notify_one();
         count(&receipts, numbered.events.len(), started.elapsed());
         Ok(())
     }
@@ -157,19 +201,20 @@ impl Lane {
         error: CommitError,
         leaders: Vec<Leader>,
         frames: &mut [FrameWork],
-        rate: &mut RejectRate,
-        backoff: &mut Backoff,
+        state: &mut LaneState,
+        tries: &mut Tries,
     ) -> Result<Attempt, End> {
         match error {
             CommitError::Fenced | CommitError::HeadMoved { .. } | CommitError::Unknown(_) => {
                 Err(End::Reload)
             }
             CommitError::Unavailable(_) => {
-                self.wait_for_store().await?;
+                self.wait_for_store(&mut tries.backoff).await?;
                 Ok(Attempt::Again(vec![leaders]))
             }
             CommitError::Busy(_) => {
-                self.pause(backoff.next_wait(&*self.parts.random)).await;
+                self.pause(tries.backoff.next_wait(&*self.parts.random))
+                    .await;
                 if self.parts.shutdown.is_begun() {
                     Err(End::Asked)
                 } else {
@@ -177,21 +222,29 @@ impl Lane {
                 }
             }
             CommitError::AlreadyStored => {
-                if backoff.attempts() >= RENUMBERINGS_MAX {
+                if tries.renumbered >= RENUMBERINGS_MAX {
                     return Err(End::Reload);
                 }
-                self.pause(backoff.next_wait(&*self.parts.random)).await;
-                Ok(Attempt::Again(vec![
-                    self.without_known(leaders, frames).await?,
-                ]))
+                tries.renumbered += 1;
+                if tries.renumbered > 1 {
+                    // The first time it is a duplicate, most likely; from then on another lane is in the way.
+                    self.pause(tries.backoff.next_wait(&*self.parts.random))
+                        .await;
+                }
+                let left = self.without_known(leaders, frames).await?;
+                Ok(Attempt::Again(vec![left]))
             }
             CommitError::Rejected { identity, reason } => {
                 // Only a store that takes other writes right now may blame the event.
-                if self.parts.store.writer.probe().await.is_err() {
-                    self.wait_for_store().await?;
+                let limit = self.settings.call_timeout;
+                if within(limit, self.parts.store.writer.probe())
+                    .await
+                    .is_err()
+                {
+                    self.wait_for_store(&mut tries.backoff).await?;
                     return Ok(Attempt::Again(vec![leaders]));
                 }
-                self.take_out(identity.as_ref(), &reason, leaders, frames, rate)
+                self.take_out(identity.as_ref(), &reason, leaders, frames, &mut state.rate)
             }
             // A variant of a newer port: unknown means that our state is.
             _ => Err(End::Reload),
@@ -204,12 +257,11 @@ impl Lane {
         leaders: Vec<Leader>,
         frames: &mut [FrameWork],
     ) -> Result<Vec<Leader>, End> {
+        let limit = self.settings.call_timeout;
         let ids: Vec<[u8; 16]> = frames.iter().map(|frame| frame.id.0).collect();
         for part in ids.chunks(1_000) {
-            if !self
-                .look_up(self.parts.store.receipts.find(part).await)?
-                .is_empty()
-            {
+            let found = within(limit, self.parts.store.receipts.find(part)).await;
+            if !self.look_up(found)?.is_empty() {
                 // A whole frame was committed by somebody else: receive again, and its receipt is seen.
                 return Err(End::Reload);
             }
@@ -218,19 +270,43 @@ impl Lane {
             .iter()
             .map(|leader| leader.candidate.identity.clone())
             .collect();
-        let mut known: HashMap<Identity, Found> = HashMap::new();
+        let mut known: HashMap<Identity, Known> = HashMap::new();
         for part in identities.chunks(10_000) {
-            let found = self.look_up(self.parts.store.events.find(part).await)?;
-            known.extend(
-                found
-                    .into_iter()
-                    .map(|found| (found.identity.clone(), found)),
-            );
+            let found = within(limit, self.parts.store.events.find(part)).await;
+            for found in self.look_up(found)? {
+                let identity = found.identity.clone();
+                let is_leader = false;
+                known.insert(identity, Known { found, is_leader });
+            }
+        }
+        for leader in &leaders {
+            let candidate = &leader.candidate;
+            let redelivered = frames
+                .get(candidate.place.frame)
+                .is_some_and(|frame| frame.redelivered);
+            if let Some(known) = known
+                .get_mut(&candidate.identity)
+                .filter(|known| redelivered && known.found.claim == candidate.claim)
+            {
+                known.is_leader = self.is_stored(candidate, &known.found).await?;
+            }
         }
         Ok(batch::settle_known(leaders, &known, frames))
     }
 
-    fn look_up<T>(&self, found: Result<T, StoreError>) -> Result<T, End> {
+    /// Whether this very event was stored when its frame was delivered before: a duplicate has another `receivedAt`.
+    async fn is_stored(&self, candidate: &Candidate, found: &Found) -> Result<bool, End> {
+        let events = &self.parts.store.events;
+        let row = within(
+            self.settings.call_timeout,
+            events.row(found.ledger, found.leaf_index),
+        );
+        let row = self.look_up(row.await)?;
+        let stored = row.and_then(|row| row.canonical);
+        Ok(stored.is_some_and(|canonical| canonical == candidate.draft.canonical()))
+    }
+
+    pub(super) fn look_up<T>(&self, found: Result<T, StoreError>) -> Result<T, End> {
         found.map_err(|error| {
             tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "look-up failed");
             End::Reload
@@ -271,29 +347,7 @@ impl Lane {
         Ok(Attempt::Again(vec![leaders]))
     }
 
-    /// Waits, without limit, until the store takes writes; the batch stays held and is renewed meanwhile.
-    async fn wait_for_store(&self) -> Result<(), End> {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        self.parts.breaker.failed();
-        loop {
-            self.pause(backoff.next_wait(&*self.parts.random)).await;
-            if self.parts.shutdown.is_begun() {
-                return Err(End::Asked);
-            }
-            if !self.parts.breaker.allows() {
-                continue;
-            }
-            match self.parts.store.writer.probe().await {
-                Ok(()) => {
-                    self.parts.breaker.succeeded();
-                    return Ok(());
-                }
-                Err(_still_away) => self.parts.breaker.failed(),
-            }
-        }
-    }
-
-    fn tell(&self, frames: &[FrameWork]) {
+    pub(super) fn tell(&self, frames: &[FrameWork]) {
         for frame in frames {
             if self.parts.settlements.is_awaited(frame.id) {
                 let outcomes = frame
@@ -307,19 +361,26 @@ impl Lane {
     }
 }
 
-/// Receipts and dead letters of decided frames.
-fn books(decided: &mut [FrameWork], now: Timestamp) -> (Vec<Receipt>, Vec<NewDeadLetter>) {
-    let receipts = decided.iter().map(|frame| frame.receipt(now)).collect();
-    let letters = decided.iter().flat_map(|frame| &frame.letters);
-    (
-        receipts,
-        letters
-            .map(|letter| NewDeadLetter {
-                dead_at: now,
-                ..letter.clone()
-            })
+fn receipts_of(frames: &[FrameWork], writes: Writes, now: Timestamp) -> Vec<Receipt> {
+    match writes {
+        Writes::Receipts => frames.iter().map(|frame| frame.receipt(now)).collect(),
+        Writes::Events | Writes::Letters => Vec::new(),
+    }
+}
+
+fn letters_of(frames: &[FrameWork], writes: Writes, now: Timestamp) -> Vec<NewDeadLetter> {
+    let dead_now = |letter: &NewDeadLetter| NewDeadLetter {
+        dead_at: now,
+        ..letter.clone()
+    };
+    match writes {
+        Writes::Events => Vec::new(),
+        Writes::Letters | Writes::Receipts => frames
+            .iter()
+            .flat_map(|frame| &frame.letters)
+            .map(dead_now)
             .collect(),
-    )
+    }
 }
 
 fn count(receipts: &[Receipt], events: usize, took: Duration) {

@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 
-use audit_event::{AuditEvent, EventDraft};
+use audit_event::{AuditEvent, EventDraft, Problem};
 use audit_integrity::claim::claim_of;
-use audit_queue::{Budget, Delivery, Frame, FrameId, Payload, QueueError};
+use audit_queue::{Budget, Delivery, Frame, FrameEvent, FrameId, Payload, QueueError};
 use audit_runtime::{Backoff, BreakerState};
 use audit_store::DeadLetterReason;
 
 use super::batch::{Candidate, FrameWork, Place};
+use super::health::store_answers;
 use super::held::Held;
 use super::{LaneParts, LaneSettings};
 use crate::hubs::FrameOutcome;
 use crate::metric;
+use crate::outward::within;
 use crate::processor::Registry;
 
 /// A batch ready to be numbered.
@@ -22,9 +24,24 @@ pub(super) struct Prepared {
     pub(super) token: u64,
     /// Its frames without a receipt.
     pub(super) frames: Vec<FrameWork>,
-    /// Its events, in no order yet.
+    /// Their events, in no order yet.
     pub(super) candidates: Vec<Candidate>,
+    /// Frames that were delivered too often without getting a receipt; not looked into yet.
+    pub(super) suspects: Vec<Incoming>,
+    /// Whether the queue may let go of the batch after its commit: not when it holds something that stays pending.
+    pub(super) settles: bool,
 }
+
+/// A frame as it was delivered.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) source: String,
+    pub(super) redelivered: u32,
+    pub(super) frame: Frame,
+}
+
+/// A frame delivered more often than this without a receipt is suspect (DESIGN §3.3).
+const SUSPECT_AFTER: u32 = 5;
 
 pub(super) struct Intake<'a> {
     pub(super) parts: &'a LaneParts,
@@ -48,10 +65,12 @@ impl Intake<'_> {
             match batch {
                 Ok(Some(prepared)) => return Some(prepared),
                 Ok(None) => backoff.reset(),
-                Err(QueueError::Closed) => return None,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "nothing received");
-                    tokio::time::sleep(backoff.next_wait(&*self.parts.random)).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(backoff.next_wait(&*self.parts.random)) => {}
+                        () = self.parts.shutdown.begun() => return None,
+                    }
                 }
             }
         }
@@ -60,29 +79,43 @@ impl Intake<'_> {
     async fn receive(&self) -> Result<Option<Prepared>, QueueError> {
         if self.parts.breaker.state() != BreakerState::Closed {
             // The store is away: what is received now could only wait in memory.
-            tokio::time::sleep(self.settings.receive_wait).await;
-            return Ok(None);
+            if !store_answers(self.parts, self.settings.call_timeout).await {
+                tokio::time::sleep(self.settings.receive_wait).await;
+                return Ok(None);
+            }
         }
-        let depth = self.parts.producer.depth().await?.events;
-        let deliveries = self
-            .settings
-            .batch_by_depth
-            .iter()
-            .find(|(above, _)| depth >= *above)
-            .map_or(100, |(_, n)| *n);
+        let limit = self.settings.call_timeout;
         let budget = Budget {
-            deliveries,
+            deliveries: self.deliveries_by_depth().await,
             bytes: self.settings.batch_bytes_max,
             wait: self.settings.receive_wait,
         };
-        let mut batch = self.parts.consumer.receive(budget).await?;
-        let deliveries = std::mem::take(&mut batch.deliveries);
-        let token = batch.token;
-        if deliveries.is_empty() {
+        let receiving = self.parts.consumer.receive(budget);
+        let batch = within(budget.wait.saturating_add(limit), receiving).await?;
+        if batch.deliveries.is_empty() {
             return Ok(None);
         }
-        self.held.add(batch);
-        self.prepare(token, deliveries).await
+        // C3: held, and nothing of it is in the store; a crash here has it delivered again. Nothing is awaited between
+        // receipt and this line, so a session that ends gives back all it took.
+        self.held.add(batch.partition, batch.token);
+        let prepared = self.prepare(batch.token, batch.deliveries).await;
+        if prepared.is_err() {
+            self.held.release(batch.token).await;
+        }
+        prepared
+    }
+
+    /// Small batches while little waits, for a short wait; large ones when behind.
+    async fn deliveries_by_depth(&self) -> usize {
+        let depth = within(self.settings.call_timeout, self.parts.producer.depth()).await;
+        let waiting = depth.map_or(0, |depth| {
+            depth.events.saturating_add(depth.events_internal)
+        });
+        let steps = self.settings.batch_by_depth.iter();
+        let found = steps.clone().find(|(above, _)| waiting >= *above);
+        found
+            .or_else(|| steps.clone().next_back())
+            .map_or(100, |(_, deliveries)| *deliveries)
     }
 
     async fn prepare(
@@ -90,42 +123,41 @@ impl Intake<'_> {
         token: u64,
         deliveries: Vec<Delivery>,
     ) -> Result<Option<Prepared>, QueueError> {
+        let count = deliveries.len();
         let frames = readable(deliveries);
+        let all_readable = frames.len() == count;
         let done = self.with_receipts(&frames).await?;
-        let (mut works, mut candidates) = (Vec::new(), Vec::new());
-        for (source, frame) in frames {
-            if done.contains(&frame.id) {
-                // Committed before a crash or a lost answer; the queue only has to let go.
-                self.parts.settlements.tell(frame.id, &FrameOutcome::LookUp);
-                continue;
+        let mut prepared = Prepared::new(token, all_readable);
+        for incoming in frames {
+            if done.contains(&incoming.frame.id) {
+                // C8: committed before a crash or a lost answer; the queue only has to let go.
+                let id = incoming.frame.id;
+                self.parts.settlements.tell(id, &FrameOutcome::LookUp);
+            } else if incoming.redelivered > SUSPECT_AFTER {
+                prepared.suspects.push(incoming);
+            } else {
+                prepared.add(&self.parts.registry, incoming);
+                // Reading is work for the processor; the commit under way wants its answer seen.
+                tokio::task::yield_now().await;
             }
-            let at = works.len();
-            let mut work = FrameWork::new(&frame, source);
-            candidates.extend(read_events(&self.parts.registry, at, frame, &mut work));
-            works.push(work);
-            // Reading is work for the processor; the commit under way wants its answer seen.
-            tokio::task::yield_now().await;
         }
-        if works.is_empty() {
-            self.held.settle(token).await?;
-            return Ok(None);
+        if !prepared.frames.is_empty() || !prepared.suspects.is_empty() {
+            return Ok(Some(prepared));
         }
-        Ok(Some(Prepared {
-            token,
-            frames: works,
-            candidates,
-        }))
+        // An unreadable frame stays held, and so pending, for as long as the session lives.
+        if all_readable {
+            self.held.settle(token).await;
+        }
+        Ok(None)
     }
 
-    async fn with_receipts(
-        &self,
-        frames: &[(String, Frame)],
-    ) -> Result<HashSet<FrameId>, QueueError> {
+    async fn with_receipts(&self, frames: &[Incoming]) -> Result<HashSet<FrameId>, QueueError> {
         let mut done = HashSet::new();
-        let ids: Vec<[u8; 16]> = frames.iter().map(|(_, frame)| frame.id.0).collect();
+        let ids: Vec<[u8; 16]> = frames.iter().map(|incoming| incoming.frame.id.0).collect();
         for part in ids.chunks(1_000) {
-            let found = self.parts.store.receipts.find(part).await;
-            // The store is away: the batch stays held and is released by the session's end, or tried again.
+            let asked = self.parts.store.receipts.find(part);
+            // The store is away: the batch is given back, and received again when it answers.
+            let found = within(self.settings.call_timeout, asked).await;
             let found = found.map_err(|error| QueueError::Unavailable(Box::new(error)))?;
             done.extend(found.into_iter().map(|receipt| FrameId(receipt.frame_id)));
         }
@@ -133,23 +165,53 @@ impl Intake<'_> {
     }
 }
 
+impl Prepared {
+    fn new(token: u64, settles: bool) -> Self {
+        Self {
+            token,
+            settles,
+            frames: Vec::new(),
+            candidates: Vec::new(),
+            suspects: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, registry: &Registry, incoming: Incoming) {
+        let frame = self.frames.len();
+        let mut work = FrameWork::new(&incoming);
+        let events = incoming.frame.events.into_iter().enumerate();
+        self.candidates.extend(events.filter_map(|(index, event)| {
+            read_event(registry, Place { frame, index }, event, &mut work)
+        }));
+        self.frames.push(work);
+    }
+}
+
 /// Frames that can be read; the others stay pending and raise an alarm.
-fn readable(deliveries: Vec<Delivery>) -> Vec<(String, Frame)> {
+fn readable(deliveries: Vec<Delivery>) -> Vec<Incoming> {
     let mut frames = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
+        let source = delivery.source.0;
         match delivery.payload {
-            Payload::Frame(frame) => frames.push((delivery.source.0, frame)),
+            Payload::Frame(frame) => frames.push(Incoming {
+                source,
+                redelivered: delivery.redelivered,
+                frame,
+            }),
             Payload::Unreadable { reason } => {
                 metrics::counter!(metric::UNREADABLE_FRAMES).increment(1);
                 tracing::error!(
-                    source = delivery.source.0,
+                    alert = true,
+                    source,
                     reason,
                     "a frame cannot be read; it stays in the queue"
                 );
             }
             Payload::Foreign { form, .. } => {
+                metrics::counter!(metric::UNREADABLE_FRAMES).increment(1);
                 tracing::error!(
-                    source = delivery.source.0,
+                    alert = true,
+                    source,
                     form,
                     "foreign deliveries need their adapter's accept step"
                 );
@@ -159,46 +221,47 @@ fn readable(deliveries: Vec<Delivery>) -> Vec<(String, Frame)> {
     frames
 }
 
-/// Reads and processes the events of a frame; what cannot go on becomes a dead letter of the frame.
-fn read_events(
+/// Reads and processes one event of a frame; what cannot go on becomes a dead letter of the frame.
+pub(super) fn read_event(
     registry: &Registry,
-    at: usize,
-    frame: Frame,
+    place: Place,
+    event: FrameEvent,
     work: &mut FrameWork,
-) -> Vec<Candidate> {
-    let mut candidates = Vec::with_capacity(frame.events.len());
-    for (index, event) in frame.events.into_iter().enumerate() {
-        let place = Place { frame: at, index };
-        let draft = match EventDraft::from_canonical(event.canonical.clone()) {
-            Ok(draft) => draft,
-            Err(problems) => {
-                let detail = problems
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                work.dead_letter_unread(
-                    index,
-                    DeadLetterReason::Unreadable,
-                    detail,
-                    event.canonical,
-                );
-                continue;
-            }
-        };
-        let claim = claim_of(draft.event());
-        match annotate(registry, draft) {
-            Ok(draft) => candidates.push(Candidate {
-                place,
-                identity: draft.event().identity(),
-                claim,
-                draft,
-            }),
-            Err((draft, detail)) => {
-                work.dead_letter(index, DeadLetterReason::RejectedByProcessor, detail, &draft);
-            }
+) -> Option<Candidate> {
+    let draft = match EventDraft::from_canonical(event.canonical.clone()) {
+        Ok(draft) => draft,
+        Err(problems) => {
+            let detail = first_of(&problems);
+            work.dead_letter_unread(
+                place.index,
+                DeadLetterReason::Unreadable,
+                detail,
+                event.canonical,
+            );
+            return None;
+        }
+    };
+    let claim = claim_of(draft.event());
+    match annotate(registry, draft) {
+        Ok(draft) => Some(Candidate {
+            place,
+            identity: draft.event().identity(),
+            claim,
+            draft,
+        }),
+        Err((draft, detail)) => {
+            let reason = DeadLetterReason::RejectedByProcessor;
+            work.dead_letter(place.index, reason, detail, &draft);
+            None
         }
     }
-    candidates
+}
+
+fn first_of(problems: &[Problem]) -> String {
+    problems
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 /// Runs the processors; the draft comes back with their annotations, or as it was with the reason of a refusal.
@@ -214,11 +277,8 @@ fn annotate(registry: &Registry, draft: EventDraft) -> Result<EventDraft, (Event
                 ..draft.event().clone()
             };
             EventDraft::new(annotated).map_err(|problems| {
-                let detail = problems
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                (draft, format!("with its annotations: {detail}"))
+                let detail = format!("with its annotations: {}", first_of(&problems));
+                (draft, detail)
             })
         }
         Err(refusal) => Err((draft, refusal.reason)),

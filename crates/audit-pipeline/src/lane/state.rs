@@ -7,8 +7,10 @@ use audit_integrity::tile::TileBuilder;
 use audit_runtime::{Fault, Faulty};
 use audit_store::{Lease, StoreError};
 
-use super::{End, LaneParts};
+use super::reject_rate::RejectRate;
+use super::{End, LaneParts, LaneSettings};
 use crate::frontier::frontier;
+use crate::outward::within;
 
 /// The ledger as the last commit left it.
 pub(super) struct LaneState {
@@ -17,46 +19,48 @@ pub(super) struct LaneState {
     pub(super) key: LaneKey,
     pub(super) head: Head,
     pub(super) tiles: TileBuilder,
+    /// How much of the session's events the store refused.
+    pub(super) rate: RejectRate,
 }
 
 impl LaneState {
-    /// Loads head and partial tiles, and checks that they are what a lane wrote.
+    /// Loads head and partial tiles, and checks that they are what a lane wrote. Each call ends in time.
     pub(super) async fn load(
         parts: &LaneParts,
         lease: &Lease,
         origin: &Origin,
+        settings: &LaneSettings,
     ) -> Result<Self, End> {
-        let key = parts.keys.lane_key().await.map_err(|error| {
+        let limit = settings.call_timeout;
+        let key = within(limit, parts.keys.lane_key()).await;
+        let key = key.map_err(|error| {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the lane key cannot be read"
             );
             End::Reload
         })?;
-        let info = parts
-            .store
-            .ledgers
-            .ledger(lease.ledger)
-            .await
-            .map_err(|error| end_of(&error))?;
-        let Some(info) = info else {
-            tracing::error!(ledger = %lease.ledger, "the ledger does not exist");
-            return Err(End::Stop);
+        let ledgers = &*parts.store.ledgers;
+        let info = within(limit, ledgers.ledger(lease.ledger)).await;
+        let Some(info) = info.map_err(|error| end_of(&error))? else {
+            return Err(frozen(lease, "the ledger does not exist"));
         };
         if !info.head.is_authentic(&key, origin) {
-            tracing::error!(ledger = %lease.ledger, "the head's MAC is wrong: the ledger was altered; nothing more is written");
-            return Err(End::Stop);
+            return Err(frozen(
+                lease,
+                "the head's MAC is wrong: the ledger was altered",
+            ));
         }
         if info.head.state != LedgerState::Open {
-            tracing::error!(ledger = %lease.ledger, state = info.head.state.as_str(), "the ledger takes no entries");
-            return Err(End::Stop);
+            return Err(frozen(lease, "the ledger is closed or diverged"));
         }
-        let tiles = frontier(&*parts.store.ledgers, lease.ledger, info.head.size)
-            .await
-            .map_err(|error| end_of(&error))?;
+        let tiles = within(limit, frontier(ledgers, lease.ledger, info.head.size)).await;
+        let tiles = tiles.map_err(|error| end_of(&error))?;
         if tiles.range().root() != info.head.range.root() {
-            tracing::error!(ledger = %lease.ledger, "tiles and head disagree: the ledger was altered; nothing more is written");
-            return Err(End::Stop);
+            return Err(frozen(
+                lease,
+                "tiles and head disagree: the ledger was altered",
+            ));
         }
         Ok(Self {
             lease: lease.clone(),
@@ -64,6 +68,7 @@ impl LaneState {
             key,
             head: info.head,
             tiles,
+            rate: RejectRate::new(settings.reject_share_max),
         })
     }
 
@@ -77,6 +82,12 @@ impl LaneState {
             range,
         )
     }
+}
+
+/// The ledger stays as it is until somebody has looked at it.
+fn frozen(lease: &Lease, reason: &'static str) -> End {
+    tracing::error!(alert = true, ledger = %lease.ledger, reason, "nothing more is written to the ledger");
+    End::Stop
 }
 
 fn end_of(error: &StoreError) -> End {
