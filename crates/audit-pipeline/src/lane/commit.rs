@@ -63,9 +63,9 @@ impl Lane {
         prepared: Prepared,
         held: &Held,
     ) -> Result<(), End> {
-        let mut frames = prepared.frames;
-        if !frames.is_empty() {
-            let leaders = batch::lead(prepared.candidates);
+        for work in prepared.works {
+            let mut frames = work.frames;
+            let leaders = batch::lead(work.candidates);
             self.commit_parts(state, leaders, &mut frames, Writes::Receipts)
                 .await?;
             // C6: committed, nobody was told and the queue still has the frames; redelivered, their receipts recognise them.
@@ -288,7 +288,8 @@ impl Lane {
                 .get_mut(&candidate.identity)
                 .filter(|known| redelivered && known.found.claim == candidate.claim)
             {
-                known.is_leader = self.is_stored(candidate, &known.found).await?;
+                known.is_leader = !is_taken(frames, &known.found)
+                    && self.is_stored(candidate, &known.found).await?;
             }
         }
         Ok(batch::settle_known(leaders, &known, frames))
@@ -359,6 +360,15 @@ impl Lane {
             }
         }
     }
+}
+
+/// Whether an event of these frames is the one that is stored there; an equal one is its duplicate.
+fn is_taken(frames: &[FrameWork], found: &Found) -> bool {
+    let mut outcomes = frames.iter().flat_map(|frame| &frame.outcomes);
+    outcomes.any(|outcome| {
+        matches!(outcome, Some(EventOutcome::Stored(address))
+            if (address.ledger, address.leaf_index) == (found.ledger, found.leaf_index))
+    })
 }
 
 fn receipts_of(frames: &[FrameWork], writes: Writes, now: Timestamp) -> Vec<Receipt> {

@@ -1,6 +1,7 @@
 //! Receiving a batch and preparing it: drop what has a receipt, read, process, digest. Runs while the batch before is committed.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use audit_event::{AuditEvent, EventDraft, Problem};
 use audit_integrity::claim::claim_of;
@@ -22,15 +23,27 @@ use crate::processor::Registry;
 pub(super) struct Prepared {
     /// Names the batch to the queue.
     pub(super) token: u64,
-    /// Its frames without a receipt.
-    pub(super) frames: Vec<FrameWork>,
-    /// Their events, in no order yet.
-    pub(super) candidates: Vec<Candidate>,
+    /// Its frames without a receipt, by commit.
+    pub(super) works: Vec<Work>,
     /// Frames that were delivered too often without getting a receipt; not looked into yet.
     pub(super) suspects: Vec<Incoming>,
     /// Whether the queue may let go of the batch after its commit: not when it holds something that stays pending.
     pub(super) settles: bool,
 }
+
+/// Whole frames that share a commit.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) frames: Vec<FrameWork>,
+    /// Their events, in no order yet.
+    pub(super) candidates: Vec<Candidate>,
+    bytes: usize,
+}
+
+/// Events of one commit at most, or one frame: what a queue keeps compressed may unfold to far more than a batch's bytes.
+const COMMIT_EVENTS_MAX: usize = 10_000;
+/// Canonical bytes of one commit at most, or one frame.
+const COMMIT_BYTES_MAX: usize = 8 << 20;
 
 /// A frame as it was delivered.
 #[derive(Debug)]
@@ -52,10 +65,7 @@ pub(super) struct Intake<'a> {
 impl Intake<'_> {
     /// The next batch with work in it; `None` at shutdown.
     pub(super) async fn next(&self) -> Option<Prepared> {
-        let mut backoff = Backoff::new(
-            std::time::Duration::from_millis(50),
-            std::time::Duration::from_secs(5),
-        );
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             let batch = tokio::select! {
                 biased;
@@ -98,11 +108,7 @@ impl Intake<'_> {
         // C3: held, and nothing of it is in the store; a crash here has it delivered again. Nothing is awaited between
         // receipt and this line, so a session that ends gives back all it took.
         self.held.add(batch.partition, batch.token);
-        let prepared = self.prepare(batch.token, batch.deliveries).await;
-        if prepared.is_err() {
-            self.held.release(batch.token).await;
-        }
-        prepared
+        Ok(self.prepare(batch.token, batch.deliveries).await)
     }
 
     /// Small batches while little waits, for a short wait; large ones when behind.
@@ -118,21 +124,20 @@ impl Intake<'_> {
             .map_or(100, |(_, deliveries)| *deliveries)
     }
 
-    async fn prepare(
-        &self,
-        token: u64,
-        deliveries: Vec<Delivery>,
-    ) -> Result<Option<Prepared>, QueueError> {
+    async fn prepare(&self, token: u64, deliveries: Vec<Delivery>) -> Option<Prepared> {
         let count = deliveries.len();
         let frames = readable(deliveries);
         let all_readable = frames.len() == count;
-        let done = self.with_receipts(&frames).await?;
+        // Also those met before in this batch: a queue may deliver a frame twice.
+        let mut done = self.with_receipts(&frames).await;
         let mut prepared = Prepared::new(token, all_readable);
         for incoming in frames {
-            if done.contains(&incoming.frame.id) {
+            let id = incoming.frame.id;
+            if !done.insert(id) {
                 // C8: committed before a crash or a lost answer; the queue only has to let go.
-                let id = incoming.frame.id;
-                self.parts.settlements.tell(id, &FrameOutcome::LookUp);
+                if !prepared.contains(id) {
+                    self.parts.settlements.tell(id, &FrameOutcome::LookUp);
+                }
             } else if incoming.redelivered > SUSPECT_AFTER {
                 prepared.suspects.push(incoming);
             } else {
@@ -141,42 +146,81 @@ impl Intake<'_> {
                 tokio::task::yield_now().await;
             }
         }
-        if !prepared.frames.is_empty() || !prepared.suspects.is_empty() {
-            return Ok(Some(prepared));
+        if !prepared.works.is_empty() || !prepared.suspects.is_empty() {
+            return Some(prepared);
         }
         // An unreadable frame stays held, and so pending, for as long as the session lives.
         if all_readable {
             self.held.settle(token).await;
         }
-        Ok(None)
+        None
     }
 
-    async fn with_receipts(&self, frames: &[Incoming]) -> Result<HashSet<FrameId>, QueueError> {
+    /// Asks until the store answers: the batch stays held meanwhile, because to give it back at every try would make its frames
+    /// suspect.
+    async fn with_receipts(&self, frames: &[Incoming]) -> HashSet<FrameId> {
         let mut done = HashSet::new();
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let ids: Vec<[u8; 16]> = frames.iter().map(|incoming| incoming.frame.id.0).collect();
         for part in ids.chunks(1_000) {
-            let asked = self.parts.store.receipts.find(part);
-            // The store is away: the batch is given back, and received again when it answers.
-            let found = within(self.settings.call_timeout, asked).await;
-            let found = found.map_err(|error| QueueError::Unavailable(Box::new(error)))?;
+            let found = loop {
+                let asked = self.parts.store.receipts.find(part);
+                match within(self.settings.call_timeout, asked).await {
+                    Ok(found) => break found,
+                    Err(error) => {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "receipts cannot be read"
+                        );
+                        tokio::time::sleep(backoff.next_wait(&*self.parts.random)).await;
+                    }
+                }
+            };
             done.extend(found.into_iter().map(|receipt| FrameId(receipt.frame_id)));
         }
-        Ok(done)
+        done
     }
 }
 
 impl Prepared {
-    fn new(token: u64, settles: bool) -> Self {
+    const fn new(token: u64, settles: bool) -> Self {
         Self {
             token,
             settles,
-            frames: Vec::new(),
-            candidates: Vec::new(),
+            works: Vec::new(),
             suspects: Vec::new(),
         }
     }
 
+    fn contains(&self, id: FrameId) -> bool {
+        let mut frames = self.works.iter().flat_map(|work| &work.frames);
+        let mut suspects = self.suspects.iter();
+        frames.any(|frame| frame.id == id) || suspects.any(|suspect| suspect.frame.id == id)
+    }
+
     fn add(&mut self, registry: &Registry, incoming: Incoming) {
+        let bytes = incoming.frame.events.iter();
+        let bytes: usize = bytes.map(|event| event.canonical.len()).sum();
+        match self.works.last_mut() {
+            Some(work) if work.has_room(incoming.frame.events.len(), bytes) => {
+                work.add(registry, incoming, bytes);
+            }
+            _ => {
+                let mut work = Work::default();
+                work.add(registry, incoming, bytes);
+                self.works.push(work);
+            }
+        }
+    }
+}
+
+impl Work {
+    const fn has_room(&self, events: usize, bytes: usize) -> bool {
+        self.candidates.len() + events <= COMMIT_EVENTS_MAX
+            && self.bytes + bytes <= COMMIT_BYTES_MAX
+    }
+
+    fn add(&mut self, registry: &Registry, incoming: Incoming, bytes: usize) {
         let frame = self.frames.len();
         let mut work = FrameWork::new(&incoming);
         let events = incoming.frame.events.into_iter().enumerate();
@@ -184,6 +228,7 @@ impl Prepared {
             read_event(registry, Place { frame, index }, event, &mut work)
         }));
         self.frames.push(work);
+        self.bytes += bytes;
     }
 }
 

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use audit_event::{EventId, Identity, Timestamp};
-use audit_integrity::control::SealedControl;
 use audit_integrity::head::Head;
 use audit_integrity::ledger::{LeafIndex, LedgerId, Origin};
 use audit_integrity::row::{EventRow, StoredRow};

@@ -1,0 +1,18 @@
+//! The two flows on a real store, a real queue and real keys, with faults between.
+
+#[cfg(test)]
+mod accepting;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod flow;
+#[cfg(test)]
+mod poison;
+#[cfg(test)]
+mod refusing;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod suspects;
