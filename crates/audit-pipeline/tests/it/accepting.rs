@@ -1,8 +1,8 @@
 //! Accept: shared frames, refusals, and answers that were lost.
 
+use crate::faulty::Mode;
 use audit_pipeline::{Ack, ItemStatus};
 use audit_queue::Producer;
-use audit_testkit::Mode;
 use futures::future::join_all;
 
 use crate::scene::{Scene, event, events};

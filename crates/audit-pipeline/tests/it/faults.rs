@@ -1,7 +1,7 @@
 //! Every outward call of a lane, failing in every way: nothing acknowledged is lost, nothing is stored twice, the books balance.
 
+use crate::faulty::Mode;
 use audit_pipeline::{Ack, ItemStatus};
-use audit_testkit::Mode;
 
 use crate::scene::{Scene, event, events, until, within};
 

@@ -5,6 +5,8 @@ mod accepting;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod faulty;
+#[cfg(test)]
 mod flow;
 #[cfg(test)]
 mod poison;

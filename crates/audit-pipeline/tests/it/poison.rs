@@ -127,7 +127,7 @@ async fn a_refusal_counts_only_when_a_probe_succeeds() {
     for _ in 0..3 {
         scene
             .faults
-            .plan("writer.probe", audit_testkit::Mode::Error);
+            .plan("writer.probe", crate::faulty::Mode::Error);
     }
     let lane = scene.work();
     scene.faults.hit(1).await;

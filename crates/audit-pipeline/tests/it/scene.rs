@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::faulty::{Faults, Faulty, faulty_store};
 use audit_event::{EventDraft, Form, OrganizationId};
 use audit_integrity::bundle::Bundle;
 use audit_integrity::claim::claim_of;
@@ -25,7 +26,6 @@ use audit_runtime::{Breaker, Shutdown, SystemClock, SystemRandom, Tasks};
 use audit_store::query::OrganizationScope;
 use audit_store::{DeadLetter, DeadLetterFilter, LedgerWriter, Store};
 use audit_store_sqlite::{Options, SqliteStore};
-use audit_testkit::{Faults, Faulty, faulty::faulty_store};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 

@@ -4,8 +4,8 @@
 
 use std::panic::AssertUnwindSafe;
 
+use crate::faulty::Mode;
 use audit_pipeline::{Ack, ItemStatus};
-use audit_testkit::Mode;
 use futures::FutureExt;
 
 use crate::scene::{Scene, Working, bytes_of, event, within};

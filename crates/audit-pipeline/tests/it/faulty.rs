@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It fails, and nothing was done.
     Error,
     /// It is done, and fails.
@@ -30,7 +30,7 @@ pub enum Mode {
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Error,
         Self::ErrorButDone,
         Self::Hang,
@@ -42,11 +42,11 @@ impl Mode {
 /// A fault made on purpose.
 #[derive(Debug, thiserror::Error)]
 #[error("a fault on purpose")]
-pub struct OnPurpose;
+pub(crate) struct OnPurpose;
 
 /// Planned faults, and what was called. Clones are one plan.
 #[derive(Debug, Clone)]
-pub struct Faults {
+pub(crate) struct Faults {
     inner: Arc<Mutex<Inner>>,
     hits: watch::Sender<u64>,
 }
@@ -72,34 +72,34 @@ impl Faults {
     }
 
     /// Hits the next call of that name that has no fault planned yet.
-    pub fn plan(&self, call: &'static str, mode: Mode) {
+    pub(crate) fn plan(&self, call: &'static str, mode: Mode) {
         self.lock().planned.entry(call).or_default().push_back(mode);
     }
 
     /// How often each call was made.
     #[must_use]
-    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn calls(&self) -> BTreeMap<&'static str, u64> {
         self.lock().calls.clone()
     }
 
     /// Counts from nothing again.
-    pub fn forget_calls(&self) {
+    pub(crate) fn forget_calls(&self) {
         self.lock().calls.clear();
     }
 
     /// Faults that are planned and did not hit yet.
     #[must_use]
-    pub fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.lock().planned.values().map(VecDeque::len).sum()
     }
 
     /// Plans nothing any more.
-    pub fn forget_plans(&self) {
+    pub(crate) fn forget_plans(&self) {
         self.lock().planned.clear();
     }
 
     /// Waits until so many faults have hit. Without a limit of its own.
-    pub async fn hit(&self, count: u64) {
+    pub(crate) async fn hit(&self, count: u64) {
         // The sender lives in `self`, so waiting ends only with the count.
         drop(self.hits.subscribe().wait_for(|hits| *hits >= count).await);
     }
@@ -133,7 +133,6 @@ impl Faults {
             Mode::Error => Err(failed()),
             Mode::ErrorButDone => Err(lost()),
             Mode::Hang | Mode::HangButDone => std::future::pending().await,
-            #[expect(clippy::panic, reason = "that is the fault")]
             Mode::Panic => panic!("{call} panics on purpose"),
         }
     }
@@ -141,7 +140,7 @@ impl Faults {
 
 /// A port around another, with faults.
 #[derive(Debug)]
-pub struct Faulty<T: ?Sized> {
+pub(crate) struct Faulty<T: ?Sized> {
     inner: Arc<T>,
     faults: Faults,
 }
@@ -149,7 +148,7 @@ pub struct Faulty<T: ?Sized> {
 impl<T: ?Sized> Faulty<T> {
     /// Around `inner`.
     #[must_use]
-    pub fn new(inner: Arc<T>, faults: &Faults) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<T>, faults: &Faults) -> Arc<Self> {
         let faults = faults.clone();
         Arc::new(Self { inner, faults })
     }
@@ -157,7 +156,7 @@ impl<T: ?Sized> Faulty<T> {
 
 /// The store with faults in the ports that a pipeline uses.
 #[must_use]
-pub fn faulty_store(store: Store, faults: &Faults) -> Store {
+pub(crate) fn faulty_store(store: Store, faults: &Faults) -> Store {
     Store {
         writer: Faulty::new(store.writer, faults),
         ledgers: Faulty::new(store.ledgers, faults),
