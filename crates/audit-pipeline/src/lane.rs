@@ -231,6 +231,7 @@ impl Lane {
                 End::Reload
             }),
             never = self.keep(lease, &held, &lost) => never,
+            never = held.let_go() => never,
         };
         held.release_all().await;
         end

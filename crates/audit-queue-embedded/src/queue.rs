@@ -399,9 +399,7 @@ impl Consumer for EmbeddedQueue {
         if !self.shared.state().settle(batch.token) {
             return Err(QueueError::NotHeld);
         }
-        // Lazily: the writer takes it with its next transaction, and at the latest when the queue is closed. Until then a crash
-        // has the frames delivered again, and receipts recognise them.
-        self.poke()
+        self.written().await
     }
 
     async fn renew(&self, batch: &Batch) -> Result<(), QueueError> {

@@ -76,7 +76,7 @@ impl Lane {
         }
         if prepared.settles {
             // C7: the frames are delivered again when the queue does not hear this, and recognised by their receipts.
-            held.settle(prepared.token).await;
+            held.settle(prepared.token);
         } else {
             held.release(prepared.token).await;
         }

@@ -1,9 +1,11 @@
 //! The batches a session holds, so that none stays behind however the session ends.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use audit_queue::{Batch, Consumer};
+use tokio::sync::Notify;
 
 use crate::outward::ask;
 
@@ -31,6 +33,9 @@ pub(super) struct Held {
     /// Each call to the queue may take so long.
     limit: Duration,
     batches: Mutex<Vec<Name>>,
+    /// Committed, and on their way out of the queue.
+    settling: Mutex<VecDeque<Name>>,
+    more: Notify,
 }
 
 impl Held {
@@ -39,6 +44,8 @@ impl Held {
             consumer,
             limit,
             batches: Mutex::new(Vec::new()),
+            settling: Mutex::default(),
+            more: Notify::new(),
         }
     }
 
@@ -57,18 +64,43 @@ impl Held {
         Some(batches.swap_remove(at))
     }
 
-    /// Lets the queue go of a batch whose frames all have receipts. When that fails the batch is given back: its frames
-    /// come again at once and are recognised.
-    pub(super) async fn settle(&self, token: u64) {
-        let Some(name) = self.take(token) else {
-            return;
-        };
-        if let Err(error) = ask(self.limit, self.consumer.settle(name.batch())).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a committed batch was not settled"
-            );
-            self.give_back(name).await;
+    fn settling(&self) -> MutexGuard<'_, VecDeque<Name>> {
+        // As above.
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has [`Held::let_go`] settle a batch whose frames all have receipts: the next commit does not wait for the queue.
+    pub(super) fn settle(&self, token: u64) {
+        if let Some(name) = self.take(token) {
+            self.settling().push_back(name);
+            self.more.notify_one();
+        }
+    }
+
+    /// Settles what is to be settled, for ever.
+    pub(super) async fn let_go(&self) -> ! {
+        loop {
+            self.settle_all().await;
+            self.more.notified().await;
+        }
+    }
+
+    async fn settle_all(&self) {
+        // Taken out only when it is answered, so that a session that ends half-way forgets none.
+        loop {
+            let Some(name) = self.settling().front().copied() else {
+                return;
+            };
+            let settled = ask(self.limit, self.consumer.settle(name.batch())).await;
+            self.settling().pop_front();
+            if let Err(error) = settled {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a committed batch was not settled"
+                );
+                // Its frames come again at once and are recognised.
+                self.give_back(name).await;
+            }
         }
     }
 
@@ -92,7 +124,9 @@ impl Held {
         }
     }
 
+    /// The session is over: settles what was committed and gives back the rest.
     pub(super) async fn release_all(&self) {
+        self.settle_all().await;
         let batches = std::mem::take(&mut *self.lock());
         for name in batches {
             self.give_back(name).await;

@@ -151,7 +151,7 @@ impl Intake<'_> {
         }
         // An unreadable frame stays held, and so pending, for as long as the session lives.
         if all_readable {
-            self.held.settle(token).await;
+            self.held.settle(token);
         }
         None
     }
