@@ -165,7 +165,8 @@ impl Client {
     }
 }
 
-fn read_key(path: &Path) -> Result<String, CliError> {
+/// The key in a file: its first line that is neither empty nor a comment.
+pub(crate) fn read_key(path: &Path) -> Result<String, CliError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         CliError::Usage(format!(
             "cannot read the API key from {}: {error}; the worker's start prints where its key file is, name it with --key-file",

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 a finding (verification failed, events rejected), 2 usage, 3 cannot reach.
 
+mod bench;
 mod client;
 mod dead_letters;
 mod error;
@@ -96,6 +97,9 @@ enum Command {
     Migrate(migrate::Action),
     /// Whether every accepted event is accounted for, and the state of the worker.
     Status(status::Args),
+    /// Measures a worker, with a reference for every number in the same run.
+    #[command(subcommand)]
+    Bench(bench::Action),
 }
 
 #[tokio::main]
@@ -127,6 +131,7 @@ async fn run(cli: Cli) -> Result<Verdict, CliError> {
         Command::Keys(action) => keys::run(client, &output, &action).await,
         Command::Migrate(action) => migrate::run(&output, &action).await,
         Command::Status(args) => status::run(client, &output, &args).await,
+        Command::Bench(action) => bench::run(&output, &action).await,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use audit_integrity::row::EventRow;
 use audit_store::StoreError;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use crate::connection;
 use crate::error::Failure;
@@ -39,6 +40,51 @@ pub fn bare_insert(path: &Path, rows: &[EventRow]) -> Result<BareInsert, StoreEr
     };
     let mut connection = connection::writing(path, &Options::default()).map_err(away)?;
     insert(&mut connection, rows).map_err(|failure| failure.into_store("insert reference rows"))
+}
+
+/// What the reference read reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BareRead {
+    /// Rows read.
+    pub rows: usize,
+    /// Time it took.
+    pub elapsed: Duration,
+}
+
+/// Reads every column of every row that [`bare_insert`] wrote, in leaf order, and does nothing with them.
+///
+/// # Errors
+/// Why the rows cannot be read.
+pub fn bare_read(path: &Path) -> Result<BareRead, StoreError> {
+    let away = |error| StoreError::Unavailable {
+        what: "open the reference database",
+        source: Box::new(error),
+    };
+    let connection = connection::writing(path, &Options::default()).map_err(away)?;
+    read(&connection).map_err(|failure| failure.into_store("read reference rows"))
+}
+
+fn read(connection: &Connection) -> Result<BareRead, Failure> {
+    let began = Instant::now();
+    let mut statement = connection.prepare("SELECT * FROM audit_event ORDER BY position")?;
+    let columns = statement.column_count();
+    let mut found = statement.query([])?;
+    let (mut rows, mut bytes) = (0, 0);
+    while let Some(row) = found.next()? {
+        for column in 0..columns {
+            bytes += match row.get_ref(column)? {
+                ValueRef::Text(value) | ValueRef::Blob(value) => value.len(),
+                ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 8,
+            };
+        }
+        rows += 1;
+    }
+    // The sum keeps the reads from being left out.
+    std::hint::black_box(bytes);
+    Ok(BareRead {
+        rows,
+        elapsed: began.elapsed(),
+    })
 }
 
 fn insert(connection: &mut Connection, rows: &[EventRow]) -> Result<BareInsert, Failure> {

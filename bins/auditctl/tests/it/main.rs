@@ -1,5 +1,13 @@
 //! `auditctl` as a process: arguments, exit codes and output.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what is made for tests is part of the tests"
+)]
+
 mod exit_codes;
 mod fake;
 mod proofs;
