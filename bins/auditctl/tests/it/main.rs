@@ -1,7 +1,6 @@
 //! `auditctl` as a process: arguments, exit codes and output.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,

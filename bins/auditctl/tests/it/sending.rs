@@ -1,6 +1,8 @@
 //! `send`: every event is told apart, repeated until it is acknowledged, and never sent as another one.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fake::{Answer, Fake, results};
@@ -174,12 +176,18 @@ fn a_killed_send_goes_on_where_it_was_with_the_keys_it_would_have_used() {
         .collect();
     expected.sort();
 
-    // Takes 40 events (in whatever order the batches arrive), then holds its breath.
-    let stalled = Fake::start(|seen, before| match before {
-        0..4 => Answer::Now(201, &[], results(seen, |_| "accepted")),
-        4..8 => Answer::Never,
-        _ => Answer::Now(201, &[], results(seen, |_| "duplicate")),
-    });
+    // Takes the first 40 events, and nothing more until the sender is gone.
+    let gone = Arc::new(AtomicBool::new(false));
+    let stalled = {
+        let gone = Arc::clone(&gone);
+        Fake::start(move |seen, _| {
+            if gone.load(Ordering::SeqCst) || seen.json()[0]["n"].as_u64() < Some(40) {
+                Answer::Now(201, &[], results(seen, |_| "accepted"))
+            } else {
+                Answer::Never
+            }
+        })
+    };
     let bench = Bench {
         url: stalled.url.clone(),
         ..bench
@@ -201,10 +209,11 @@ fn a_killed_send_goes_on_where_it_was_with_the_keys_it_would_have_used() {
             "it does not send: {:?}",
             stalled.seen().len()
         );
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().expect("killable");
     child.wait().expect("reaped");
+    gone.store(true, Ordering::SeqCst);
 
     let finished = finish(bench.command(&arguments).stdin(Stdio::null()).output()).expect_code(0);
     let summary = finished.json();
