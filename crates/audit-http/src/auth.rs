@@ -40,7 +40,9 @@ pub enum Access {
 }
 
 impl Access {
-    fn allows(self, role: Role, scope: &OrganizationScope) -> bool {
+    /// Whether a key of this role and scope may use the route.
+    #[must_use]
+    pub fn allows(self, role: Role, scope: &OrganizationScope) -> bool {
         match self {
             Self::Open | Self::Any => true,
             Self::Write => matches!(role, Role::Writer | Role::Admin),
