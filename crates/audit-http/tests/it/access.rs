@@ -9,7 +9,13 @@ use reqwest::{Method, RequestBuilder};
 
 use crate::rig::{Answer, Rig, send};
 
-const ROLES: [Role; 5] = [Role::Writer, Role::Viewer, Role::Analyst, Role::ComplianceOfficer, Role::Admin];
+const ROLES: [Role; 5] = [
+    Role::Writer,
+    Role::Viewer,
+    Role::Analyst,
+    Role::ComplianceOfficer,
+    Role::Admin,
+];
 
 fn path(route: &Route) -> String {
     let id = "019c9c9e-0000-7000-8000-000000000000";
@@ -29,7 +35,9 @@ fn method(route: &Route) -> Method {
 
 fn request(rig: &Rig, route: &Route) -> RequestBuilder {
     // A body that every handler refuses: nothing is changed by getting in.
-    rig.client.request(method(route), format!("{}{}", rig.base, path(route))).body("nonsense")
+    rig.client
+        .request(method(route), format!("{}{}", rig.base, path(route)))
+        .body("nonsense")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,9 +50,21 @@ async fn without_a_key_only_open_routes_answer() {
         let garbage = send(request(&rig, route).header("x-api-key", "garbage")).await;
         for answer in [none, unknown, garbage] {
             if route.access == Access::Open {
-                assert!(answer.status.is_success(), "{} {}: {}", route.method, route.path, answer.text);
+                assert!(
+                    answer.status.is_success(),
+                    "{} {}: {}",
+                    route.method,
+                    route.path,
+                    answer.text
+                );
             } else {
-                assert_eq!(answer.problem(401), "unauthenticated", "{} {}", route.method, route.path);
+                assert_eq!(
+                    answer.problem(401),
+                    "unauthenticated",
+                    "{} {}",
+                    route.method,
+                    route.path
+                );
                 assert!(answer.header("www-authenticate").starts_with("Bearer"));
             }
         }
@@ -60,7 +80,10 @@ async fn every_role_gets_into_what_its_access_says_and_nowhere_else() {
             let key = rig.key(role, scope.clone()).await;
             for route in ROUTES {
                 let answer = send(request(&rig, route).bearer_auth(&key)).await;
-                let told = format!("{role:?} {scope:?} {} {}: {}", route.method, route.path, answer.text);
+                let told = format!(
+                    "{role:?} {scope:?} {} {}: {}",
+                    route.method, route.path, answer.text
+                );
                 if route.access.allows(role, &scope) {
                     assert!(![401, 403].contains(&answer.status.as_u16()), "{told}");
                     assert!(answer.status.as_u16() < 500, "{told}");
@@ -75,7 +98,11 @@ async fn every_role_gets_into_what_its_access_says_and_nowhere_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_may_stand_in_its_own_header_and_an_expired_one_is_none() {
     let rig = Rig::start().await;
-    let own = |key: &str| rig.client.get(format!("{}/v1/ledgers", rig.base)).header("x-api-key", key);
+    let own = |key: &str| {
+        rig.client
+            .get(format!("{}/v1/ledgers", rig.base))
+            .header("x-api-key", key)
+    };
     assert_eq!(send(own(&rig.admin)).await.status, 200);
 
     let now = rig.state.clock.now_micros();
@@ -88,7 +115,12 @@ async fn a_key_may_stand_in_its_own_header_and_an_expired_one_is_none() {
             expires_at: audit_event::Timestamp::from_micros(expires_at),
         };
         let (key, text) = audit_http::new_api_key(&*rig.state.random, &*rig.state.clock, request);
-        rig.state.store.api_keys.create(&key).await.expect("created");
+        rig.state
+            .store
+            .api_keys
+            .create(&key)
+            .await
+            .expect("created");
         assert_eq!(send(own(&text)).await.status.is_success(), works);
     }
     // The right id with another secret is no key.
@@ -123,8 +155,21 @@ async fn what_is_not_there_is_a_problem_too() {
         assert_eq!(rig.get(path).await.problem(400), "bad_id", "{path}");
     }
     let known = "/v1/events/019c9c9e-0000-7000-8000-000000000000";
-    assert_eq!(rig.get(&format!("{known}?timestamp=now")).await.problem(400), "bad_parameter");
-    assert_eq!(rig.get(&format!("{known}?colour=red")).await.problem(400), "bad_parameter");
+    assert_eq!(
+        rig.get(&format!("{known}?timestamp=now"))
+            .await
+            .problem(400),
+        "bad_parameter"
+    );
+    assert_eq!(
+        rig.get(&format!("{known}?colour=red")).await.problem(400),
+        "bad_parameter"
+    );
     // Every answer says under which id the log knows it.
-    assert!(!rig.get("/nothing/here").await.header("x-request-id").is_empty());
+    assert!(
+        !rig.get("/nothing/here")
+            .await
+            .header("x-request-id")
+            .is_empty()
+    );
 }

@@ -1,15 +1,26 @@
 //! The HTTP surface over real parts: SQLite, the embedded queue, keys on disk, lanes, signer, directory; asked with a real
 //! client over real sockets.
 
+#[cfg(test)]
 mod rig;
 
+#[cfg(test)]
 mod access;
+#[cfg(test)]
 mod acks;
+#[cfg(test)]
 mod apart;
-mod bad_input;
+#[cfg(test)]
 mod bodies;
-mod documents;
+#[cfg(test)]
+mod finding;
+#[cfg(test)]
 mod operate;
-mod search;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod slow;
-mod tiles;
+#[cfg(test)]
+mod witness;
+#[cfg(test)]
+mod written;

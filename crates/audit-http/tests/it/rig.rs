@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
 use audit_http::{
-    AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key, router, serve,
+    AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key,
+    router, serve,
 };
 use audit_integrity::checkpoint::CheckpointAnchor;
 use audit_integrity::keys::KeySource;
@@ -15,8 +16,8 @@ use audit_integrity::ledger::LedgerId;
 use audit_keydir::{FileAnchor, KeyDir};
 use audit_pipeline::verification::{Verification, VerificationPorts, VerifyRequest};
 use audit_pipeline::{
-    AcceptParts, AcceptSettings, Acceptor, Checkpointed, Directory, DirectoryPorts, Lane, LaneParts, LaneSettings, Registry,
-    Settlements, Signer, SignerPorts, TextFollower,
+    AcceptParts, AcceptSettings, Acceptor, Checkpointed, Directory, DirectoryPorts, Lane,
+    LaneParts, LaneSettings, Registry, Settlements, Signer, SignerPorts, TextFollower,
 };
 use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, Shutdown, SystemClock, SystemRandom, Tasks};
@@ -45,7 +46,12 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { settings: HttpSettings::with_cursor_key([7; 32]), registry: Registry::default(), lanes: true, signer: true }
+        Self {
+            settings: HttpSettings::with_cursor_key([7; 32]),
+            registry: Registry::default(),
+            lanes: true,
+            signer: true,
+        }
     }
 }
 
@@ -73,10 +79,22 @@ impl Rig {
         let base = format!("http://{}", listener.local_addr().expect("bound"));
         let (signal, router, connections) = (stop.signal(), router(state.clone()), tasks.clone());
         tasks.spawn("http", async move {
-            serve(listener, router, signal, &connections).await.expect("serves");
+            serve(listener, router, signal, &connections)
+                .await
+                .expect("serves");
         });
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
-        let mut rig = Self { base, client, admin: String::new(), state, _stop: stop, _dir: dir };
+        let client = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .build()
+            .expect("a client");
+        let mut rig = Self {
+            base,
+            client,
+            admin: String::new(),
+            state,
+            _stop: stop,
+            _dir: dir,
+        };
         rig.admin = rig.key(Role::Admin, OrganizationScope::All).await;
         rig
     }
@@ -87,14 +105,29 @@ impl Rig {
             OrganizationScope::All => OrganizationId::none(),
             OrganizationScope::Only(names) => names.first().cloned().unwrap_or_default(),
         };
-        let request = KeyRequest { name: "test".to_owned(), role, scope, default_organization, expires_at: None };
+        let request = KeyRequest {
+            name: "test".to_owned(),
+            role,
+            scope,
+            default_organization,
+            expires_at: None,
+        };
         let (key, text) = new_api_key(&*self.state.random, &*self.state.clock, request);
-        self.state.store.api_keys.create(&key).await.expect("created");
+        self.state
+            .store
+            .api_keys
+            .create(&key)
+            .await
+            .expect("created");
         text
     }
 
     pub(crate) async fn key_of(&self, role: Role, organization: &str) -> String {
-        self.key(role, OrganizationScope::Only(vec![OrganizationId::new(organization)])).await
+        self.key(
+            role,
+            OrganizationScope::Only(vec![OrganizationId::new(organization)]),
+        )
+        .await
     }
 
     /// A request as the admin.
@@ -103,7 +136,9 @@ impl Rig {
     }
 
     pub(crate) fn request_as(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(key)
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(key)
     }
 
     /// Asks as the admin.
@@ -126,7 +161,9 @@ impl Rig {
 
     /// Sends events and waits until they are stored.
     pub(crate) async fn store(&self, events: &Value) -> Answer {
-        let answer = self.post("/v1/events?ack=stored&timeoutMs=60000", events).await;
+        let answer = self
+            .post("/v1/events?ack=stored&timeoutMs=60000", events)
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         answer
     }
@@ -135,7 +172,10 @@ impl Rig {
     pub(crate) async fn at_rest(&self) -> Value {
         wait_until_async("the queue is empty", PATIENCE, || async {
             let status = self.get("/v1/status").await.json();
-            (status["queued"] == 0 && status["internal"]["queued"] == 0 && status["queue"]["frames"] == 0).then_some(status)
+            (status["queued"] == 0
+                && status["internal"]["queued"] == 0
+                && status["queue"]["frames"] == 0)
+                .then_some(status)
         })
         .await
     }
@@ -151,20 +191,31 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("ASCII"))
     }
 
     /// The problem's code, once it is sure that this is a problem as RFC 9457 has them.
     pub(crate) fn problem(&self, status: u16) -> String {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
         let body = self.json();
         assert_eq!(body["status"], status);
-        assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
+        assert!(
+            body["title"].is_string() && body["detail"].is_string(),
+            "{body}"
+        );
         body["code"].as_str().expect("a code").to_owned()
     }
 }
@@ -173,7 +224,12 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.expect("an answer");
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.bytes().await.expect("a whole answer").to_vec();
-    Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned(), bytes }
+    Answer {
+        status,
+        headers,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
+    }
 }
 
 /// A good event; the number makes it another one.
@@ -191,23 +247,42 @@ pub(crate) fn event_of(organization: &str, number: u64) -> Value {
     event
 }
 
-async fn assemble(dir: &std::path::Path, options: Options, stop: &Shutdown, tasks: &Tasks) -> AppState {
-    let (clock, random): (Arc<SystemClock>, Arc<SystemRandom>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    let sqlite = SqliteStore::open(dir, audit_store_sqlite::Options::default(), clock.clone()).expect("a store");
+async fn assemble(
+    dir: &std::path::Path,
+    options: Options,
+    stop: &Shutdown,
+    tasks: &Tasks,
+) -> AppState {
+    let (clock, random): (Arc<SystemClock>, Arc<SystemRandom>) =
+        (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let sqlite = SqliteStore::open(dir, audit_store_sqlite::Options::default(), clock.clone())
+        .expect("a store");
     let store = sqlite.store();
-    let keydir = KeyDir::open_or_create(&dir.join("keys"), None, random.clone(), clock.clone()).expect("keys");
+    let keydir = KeyDir::open_or_create(&dir.join("keys"), None, random.clone(), clock.clone())
+        .expect("keys");
     let ledgers = [LedgerId::Events(0)];
     for ledger in ledgers.into_iter().chain([LedgerId::Directory]) {
         keydir.ensure_ledger(ledger).expect("a key");
     }
-    store.ledgers.set_deployment_id(keydir.deployment_id(), Timestamp::EPOCH).await.expect("set");
+    store
+        .ledgers
+        .set_deployment_id(keydir.deployment_id(), Timestamp::EPOCH)
+        .await
+        .expect("set");
     let (deployment_id, keydir): (Arc<str>, _) = (keydir.deployment_id().into(), Arc::new(keydir));
     let keys: Arc<dyn KeySource> = keydir.clone();
-    let anchor: Arc<dyn CheckpointAnchor> = Arc::new(FileAnchor::create(&dir.join("anchor")).expect("an anchor"));
-    let queue = EmbeddedQueue::open(&dir.join("queue.db"), audit_queue_embedded::Options::default(), clock.clone());
+    let anchor: Arc<dyn CheckpointAnchor> =
+        Arc::new(FileAnchor::create(&dir.join("anchor")).expect("an anchor"));
+    let queue = EmbeddedQueue::open(
+        &dir.join("queue.db"),
+        audit_queue_embedded::Options::default(),
+        clock.clone(),
+    );
     let queue = Arc::new(queue.expect("a queue"));
     let directory = DirectoryPorts::new(&store, keys.clone(), clock.clone(), random.clone());
-    let directory = Directory::open(directory, &deployment_id, "rig", &ledgers).await.expect("a directory");
+    let directory = Directory::open(directory, &deployment_id, "rig", &ledgers)
+        .await
+        .expect("a directory");
     let (settlements, checkpointed) = (Settlements::default(), Checkpointed::new());
     let accept = AcceptParts {
         queue: queue.clone(),
@@ -236,12 +311,21 @@ async fn assemble(dir: &std::path::Path, options: Options, stop: &Shutdown, task
             shutdown: stop.signal(),
         };
         let origin = keydir.origin(LedgerId::Events(0));
-        let lane = Lane::new(parts, LaneSettings::default(), LedgerId::Events(0), origin, "rig".to_owned());
+        let lane = Lane::new(
+            parts,
+            LaneSettings::default(),
+            LedgerId::Events(0),
+            origin,
+            "rig".to_owned(),
+        );
         tasks.spawn("lane", lane.run());
     }
     if options.signer {
         let ports = SignerPorts::new(&store, anchor.clone(), keys.clone());
-        tasks.spawn("signer", Signer::new(ports, checkpointed.clone(), "rig").run(stop.signal()));
+        tasks.spawn(
+            "signer",
+            Signer::new(ports, checkpointed.clone(), "rig").run(stop.signal()),
+        );
         tasks.spawn("directory", directory.run(stop.signal()));
     }
     let follower = TextFollower::of(&store, random.clone()).expect("SQLite has a text index");
@@ -257,7 +341,10 @@ async fn assemble(dir: &std::path::Path, options: Options, stop: &Shutdown, task
         clock,
         random,
         registry,
-        verify: Arc::new(Runs { verification: Verification::new(ports, &deployment_id), tasks: tasks.clone() }),
+        verify: Arc::new(Runs {
+            verification: Verification::new(ports, &deployment_id),
+            tasks: tasks.clone(),
+        }),
         deployment_id,
         metrics: Arc::new(|| "# nothing\n".to_owned()),
         readiness: Arc::new(|| vec![("store".to_owned(), Ok(()))]),
@@ -275,17 +362,29 @@ struct Runs {
 #[async_trait]
 impl VerifyRuns for Runs {
     async fn start(&self, body: VerifyBody) -> Result<String, String> {
-        let time = |text: Option<String>| text.map(|text| Timestamp::parse(&text, MissingZone::Refuse).expect("checked").0);
+        let time = |text: Option<String>| {
+            text.map(|text| {
+                Timestamp::parse(&text, MissingZone::Refuse)
+                    .expect("checked")
+                    .0
+            })
+        };
         let request = VerifyRequest {
             ledger: body.ledger.map(|name| name.parse().expect("checked")),
             since: time(body.since),
             until: time(body.until),
             checkpoints: body.checkpoints,
         };
-        self.verification.begin(request, &self.tasks).await.map_err(|error| error.to_string())
+        self.verification
+            .begin(request, &self.tasks)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     async fn report(&self, run: &str) -> Option<String> {
-        self.verification.report(run).await.expect("the store answers")
+        self.verification
+            .report(run)
+            .await
+            .expect("the store answers")
     }
 }

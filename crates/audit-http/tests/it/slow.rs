@@ -34,11 +34,17 @@ async fn answer(stream: &mut TcpStream) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_arrive_in_time_is_a_408() {
     let rig = impatient().await;
-    for (media, body) in [("application/json", "[{"), ("application/x-ndjson", "{\"action\":")] {
+    for (media, body) in [
+        ("application/json", "[{"),
+        ("application/x-ndjson", "{\"action\":"),
+    ] {
         let mut stream = begin(&rig, media, body).await;
         let text = answer(&mut stream).await;
         assert!(text.starts_with("HTTP/1.1 408"), "{media}: {text}");
-        assert!(text.contains("application/problem+json") && text.contains("body_too_slow"), "{media}: {text}");
+        assert!(
+            text.contains("application/problem+json") && text.contains("body_too_slow"),
+            "{media}: {text}"
+        );
     }
 }
 
@@ -52,7 +58,10 @@ async fn clients_that_hang_keep_nobody_else_waiting() {
     let begun = Instant::now();
     rig.store(&event(1)).await;
     assert_eq!(rig.get("/v1/ledgers").await.status, 200);
-    assert!(begun.elapsed() < rig.state.settings.request_timeout, "waited for the hung ones");
+    assert!(
+        begun.elapsed() < rig.state.settings.request_timeout,
+        "waited for the hung ones"
+    );
     // Those who go away take nothing with them.
     drop(hung);
     rig.store(&event(2)).await;

@@ -20,7 +20,11 @@ use crate::rig::{Answer, PATIENCE, Rig, event};
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
 async fn key(rig: &Rig) -> String {
-    rig.get("/v1/ledgers/0/key").await.text.trim_end().to_owned()
+    rig.get("/v1/ledgers/0/key")
+        .await
+        .text
+        .trim_end()
+        .to_owned()
 }
 
 async fn checkpoint(rig: &Rig, size: u64) -> Checkpoint {
@@ -31,7 +35,8 @@ async fn checkpoint(rig: &Rig, size: u64) -> Checkpoint {
             return None;
         }
         assert_eq!(answer.header("cache-control"), "no-store");
-        let signed = SignedCheckpoint::verify(&answer.text, &key).expect("signed by the ledger's key");
+        let signed =
+            SignedCheckpoint::verify(&answer.text, &key).expect("signed by the ledger's key");
         (signed.checkpoint.size >= size).then_some(signed.checkpoint)
     })
     .await
@@ -42,15 +47,25 @@ async fn tile(rig: &Rig, path: TilePath) -> Answer {
 }
 
 fn leaf_tile(index: u64, width: u16) -> TileRef {
-    TileRef { id: TileId { level: 0, index }, width }
+    TileRef {
+        id: TileId { level: 0, index },
+        width,
+    }
 }
 
 /// Stores so many events and waits until all leaves are signed.
 async fn grown(rig: &Rig, count: u64) -> Checkpoint {
-    rig.store(&json!((0..count).map(event).collect::<Vec<_>>())).await;
+    rig.store(&json!((0..count).map(event).collect::<Vec<_>>()))
+        .await;
     rig.at_rest().await;
     let ledgers = rig.get("/v1/ledgers").await.json();
-    let ledger = ledgers["ledgers"].as_array().expect("ledgers").iter().find(|ledger| ledger["id"] == 0).expect("ledger 0").clone();
+    let ledger = ledgers["ledgers"]
+        .as_array()
+        .expect("ledgers")
+        .iter()
+        .find(|ledger| ledger["id"] == 0)
+        .expect("ledger 0")
+        .clone();
     checkpoint(rig, ledger["size"].as_u64().expect("a size")).await
 }
 
@@ -67,30 +82,59 @@ async fn a_client_recomputes_the_root_from_tiles_and_the_leaves_from_bundles() {
     for wanted in question.tiles().expect("a tree") {
         let answer = tile(&rig, TilePath::Tile(wanted)).await;
         assert_eq!(answer.status, 200, "{wanted:?} {}", answer.text);
-        assert_eq!((answer.header("cache-control"), answer.header("content-type")), (IMMUTABLE, "application/octet-stream"));
+        assert_eq!(
+            (
+                answer.header("cache-control"),
+                answer.header("content-type")
+            ),
+            (IMMUTABLE, "application/octet-stream")
+        );
         tiles.insert(wanted, answer.bytes);
     }
-    assert_eq!(question.answer(&tiles).expect("all tiles"), [checkpoint.root]);
+    assert_eq!(
+        question.answer(&tiles).expect("all tiles"),
+        [checkpoint.root]
+    );
 
     // Every leaf tile, and every bundle: the same hashes, and the same root.
     let mut leaves = Vec::new();
     for index in 0..size.div_ceil(TILE_WIDTH) {
         let wanted = TileRef::in_tree(TileId { level: 0, index }, size).expect("in the tree");
         let hashes = tile(&rig, TilePath::Tile(wanted)).await.bytes;
-        let entries = tile(&rig, TilePath::Entries { index, width: wanted.width }).await;
+        let entries = tile(
+            &rig,
+            TilePath::Entries {
+                index,
+                width: wanted.width,
+            },
+        )
+        .await;
         assert_eq!(entries.status, 200, "{}", entries.text);
         let bundle = Bundle::decode(entries.bytes, u32::from(wanted.width)).expect("a bundle");
         let computed: Vec<_> = bundle.iter().map(leaf_hash).collect();
-        assert_eq!(computed, digests_of(&hashes).collect::<Vec<_>>(), "tile {index}");
+        assert_eq!(
+            computed,
+            digests_of(&hashes).collect::<Vec<_>>(),
+            "tile {index}"
+        );
         leaves.extend(computed);
     }
     assert_eq!(leaves.len() as u64, size);
     assert_eq!(root_of_leaves(leaves), checkpoint.root);
 
     let ledgers = rig.get("/v1/ledgers").await.json();
-    let ledger = ledgers["ledgers"].as_array().expect("ledgers").iter().find(|ledger| ledger["id"] == 0).expect("ledger 0").clone();
+    let ledger = ledgers["ledgers"]
+        .as_array()
+        .expect("ledgers")
+        .iter()
+        .find(|ledger| ledger["id"] == 0)
+        .expect("ledger 0")
+        .clone();
     assert_eq!(ledger["origin"], checkpoint.origin.as_str());
-    assert_eq!((&ledger["state"], &ledger["checkpointSize"]), (&json!("open"), &json!(size)));
+    assert_eq!(
+        (&ledger["state"], &ledger["checkpointSize"]),
+        (&json!("open"), &json!(size))
+    );
     assert_eq!(ledger["root"], STANDARD.encode(checkpoint.root.0));
 }
 
@@ -104,14 +148,37 @@ async fn a_tile_is_served_only_as_a_signed_checkpoint_covers_it() {
     let path = |width| TilePath::Tile(leaf_tile(1, width));
     for width in [edge, newest] {
         let hashes = tile(&rig, path(width)).await;
-        assert_eq!((hashes.status.as_u16(), hashes.bytes.len()), (200, 32 * usize::from(width)), "{width}");
-        assert_eq!(tile(&rig, TilePath::Entries { index: 1, width }).await.status, 200);
+        assert_eq!(
+            (hashes.status.as_u16(), hashes.bytes.len()),
+            (200, 32 * usize::from(width)),
+            "{width}"
+        );
+        assert_eq!(
+            tile(&rig, TilePath::Entries { index: 1, width })
+                .await
+                .status,
+            200
+        );
     }
     // Neither wider than what is signed, nor full, nor beyond, nor of a width that nothing was ever signed at.
-    let mut never = vec![path(newest + 1), path(256), TilePath::Tile(leaf_tile(2, 1)), TilePath::Tile(leaf_tile(7, 256))];
-    never.push(TilePath::Tile(TileRef { id: TileId { level: 1, index: 0 }, width: 2 }));
-    never.push(TilePath::Tile(TileRef { id: TileId { level: 2, index: 0 }, width: 1 }));
-    never.push(TilePath::Entries { index: 1, width: newest + 1 });
+    let mut never = vec![
+        path(newest + 1),
+        path(256),
+        TilePath::Tile(leaf_tile(2, 1)),
+        TilePath::Tile(leaf_tile(7, 256)),
+    ];
+    never.push(TilePath::Tile(TileRef {
+        id: TileId { level: 1, index: 0 },
+        width: 2,
+    }));
+    never.push(TilePath::Tile(TileRef {
+        id: TileId { level: 2, index: 0 },
+        width: 1,
+    }));
+    never.push(TilePath::Entries {
+        index: 1,
+        width: newest + 1,
+    });
     for path in never {
         assert_eq!(tile(&rig, path).await.problem(404), "not_found", "{path}");
     }
@@ -119,7 +186,13 @@ async fn a_tile_is_served_only_as_a_signed_checkpoint_covers_it() {
     for width in 1..newest {
         let answer = tile(&rig, path(width)).await;
         let size = TILE_WIDTH + u64::from(width);
-        let note = rig.state.store.checkpoints.covering(audit_integrity::ledger::LedgerId::Events(0), size).await.expect("read");
+        let note = rig
+            .state
+            .store
+            .checkpoints
+            .covering(audit_integrity::ledger::LedgerId::Events(0), size)
+            .await
+            .expect("read");
         if note.is_some_and(|note| note.size == size) {
             assert_eq!(answer.status, 200, "{width}");
         } else {
@@ -128,14 +201,35 @@ async fn a_tile_is_served_only_as_a_signed_checkpoint_covers_it() {
         }
     }
     assert!(refused > 0, "some width was never signed");
-    for bad in ["0/1", "0/0001", "00/000", "0/000.p/0", "0/000.p/256", "64/000", "entries/x000", "0/-01", "..%2F0/000"] {
-        assert_eq!(rig.get(&format!("/v1/ledgers/0/tile/{bad}")).await.problem(404), "not_found", "{bad}");
+    for bad in [
+        "0/1",
+        "0/0001",
+        "00/000",
+        "0/000.p/0",
+        "0/000.p/256",
+        "64/000",
+        "entries/x000",
+        "0/-01",
+        "..%2F0/000",
+    ] {
+        assert_eq!(
+            rig.get(&format!("/v1/ledgers/0/tile/{bad}"))
+                .await
+                .problem(404),
+            "not_found",
+            "{bad}"
+        );
     }
-    assert_eq!(tile(&rig, TilePath::Tile(leaf_tile(0, 256))).await.status, 200);
+    assert_eq!(
+        tile(&rig, TilePath::Tile(leaf_tile(0, 256))).await.status,
+        200
+    );
 }
 
 fn bytes(body: &Value, member: &str) -> Vec<u8> {
-    STANDARD.decode(body[member].as_str().expect("base64")).expect("base64")
+    STANDARD
+        .decode(body[member].as_str().expect("base64"))
+        .expect("base64")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,11 +249,25 @@ async fn a_proof_holds_offline_and_only_for_its_event() {
         let proven = verify_event(&input, &Salt(salt), &body, &proof, &key).expect("it holds");
         let event = rig.get(&entry).await.json();
         assert_eq!(event["event"]["id"], proven.header.id.to_string());
-        assert_eq!(event["event"], serde_json::from_slice::<Value>(&body).expect("JSON"));
+        assert_eq!(
+            event["event"],
+            serde_json::from_slice::<Value>(&body).expect("JSON")
+        );
         // By id it is the same.
         let by_id = format!("/v1/events/{}", proven.header.id);
-        assert_eq!(rig.get(&format!("{by_id}/canonical")).await.json(), canonical);
-        assert_eq!(rig.get(&format!("{by_id}/proof")).await.text.parse::<Proof>().expect("a proof").index, proof.index);
+        assert_eq!(
+            rig.get(&format!("{by_id}/canonical")).await.json(),
+            canonical
+        );
+        assert_eq!(
+            rig.get(&format!("{by_id}/proof"))
+                .await
+                .text
+                .parse::<Proof>()
+                .expect("a proof")
+                .index,
+            proof.index
+        );
 
         let mut altered = body.clone();
         *altered.last_mut().expect("bytes") ^= 1;
@@ -181,9 +289,22 @@ async fn the_directory_is_a_ledger_like_the_others() {
     })
     .await;
     let signed = SignedCheckpoint::verify(&note, key.trim_end()).expect("signed by its own key");
-    let wanted = TileRef::in_tree(TileId { level: 0, index: 0 }, signed.checkpoint.size).expect("in the tree");
-    let hashes = rig.get(&format!("/v1/ledgers/directory/{}", TilePath::Tile(wanted))).await;
-    assert_eq!(root_of_leaves(digests_of(&hashes.bytes)), signed.checkpoint.root);
+    let wanted = TileRef::in_tree(TileId { level: 0, index: 0 }, signed.checkpoint.size)
+        .expect("in the tree");
+    let hashes = rig
+        .get(&format!("/v1/ledgers/directory/{}", TilePath::Tile(wanted)))
+        .await;
+    assert_eq!(
+        root_of_leaves(digests_of(&hashes.bytes)),
+        signed.checkpoint.root
+    );
     let ledgers = rig.get("/v1/ledgers").await.json();
-    assert!(ledgers["ledgers"].as_array().expect("ledgers").iter().any(|ledger| ledger["id"] == "directory"), "{ledgers}");
+    assert!(
+        ledgers["ledgers"]
+            .as_array()
+            .expect("ledgers")
+            .iter()
+            .any(|ledger| ledger["id"] == "directory"),
+        "{ledgers}"
+    );
 }

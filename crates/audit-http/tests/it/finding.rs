@@ -7,7 +7,9 @@ use crate::rig::{PATIENCE, Rig, event};
 
 fn numbers(page: &Value) -> Vec<u64> {
     let events = page["events"].as_array().expect("events").iter();
-    events.filter_map(|stored| stored["event"]["details"]["number"].as_u64()).collect()
+    events
+        .filter_map(|stored| stored["event"]["details"]["number"].as_u64())
+        .collect()
 }
 
 /// Three events that differ in every member there is a filter for.
@@ -42,7 +44,10 @@ async fn every_filter_finds_exactly_what_it_names() {
         ("limit=2", vec![3, 2]),
         ("since=2026-03-01T10:00:02Z", vec![3, 2]),
         ("until=2026-03-01T10:00:02Z", vec![1]),
-        ("since=2026-03-01T12:00:02%2B02:00&until=2026-03-01T10:00:03Z", vec![2]),
+        (
+            "since=2026-03-01T12:00:02%2B02:00&until=2026-03-01T10:00:03Z",
+            vec![2],
+        ),
         ("principalId=ann", vec![3, 1]),
         ("principalId=AN", vec![]),
         ("organizationId=org-a", vec![3, 1]),
@@ -70,7 +75,11 @@ async fn every_filter_finds_exactly_what_it_names() {
         assert_eq!(numbers(&page.json()), expected, "{query} {}", page.text);
     }
     // Text is found once the index has read the event.
-    for (query, expected) in [("text=round", vec![2, 1]), ("text=morning%20round", vec![1]), ("text=nowhere", vec![])] {
+    for (query, expected) in [
+        ("text=round", vec![2, 1]),
+        ("text=morning%20round", vec![1]),
+        ("text=nowhere", vec![]),
+    ] {
         wait_until_async(query, PATIENCE, || async {
             let page = rig.get(&format!("/v1/events?{query}")).await;
             assert_eq!(page.status, 200, "{query} {}", page.text);
@@ -85,8 +94,17 @@ async fn a_stored_event_looks_the_same_everywhere() {
     let rig = Rig::start().await;
     let told = rig.store(&event(1)).await.json();
     let result = &told["results"][0];
-    let by_id = rig.get(&format!("/v1/events/{}", result["id"].as_str().expect("an id"))).await.json();
-    let by_address = rig.get(&format!("/v1/ledgers/0/entries/{}", result["leafIndex"])).await.json();
+    let by_id = rig
+        .get(&format!(
+            "/v1/events/{}",
+            result["id"].as_str().expect("an id")
+        ))
+        .await
+        .json();
+    let by_address = rig
+        .get(&format!("/v1/ledgers/0/entries/{}", result["leafIndex"]))
+        .await
+        .json();
     let listed = rig.get("/v1/events?principalId=user-1").await.json()["events"][0].clone();
     assert_eq!((&by_id, &by_id), (&by_address, &listed));
     for member in ["ledger", "leafIndex", "leafHash"] {
@@ -94,7 +112,10 @@ async fn a_stored_event_looks_the_same_everywhere() {
     }
     assert_eq!(by_id["event"]["receivedAt"], result["receivedAt"]);
     assert!(by_id["sealedAt"].is_string());
-    let later = format!("/v1/events/{}?timestamp=2026-03-01T10:00:02Z", result["id"].as_str().expect("an id"));
+    let later = format!(
+        "/v1/events/{}?timestamp=2026-03-01T10:00:02Z",
+        result["id"].as_str().expect("an id")
+    );
     assert_eq!(rig.get(&later).await.problem(404), "not_found");
 }
 
@@ -132,8 +153,15 @@ async fn pages_hold_still_while_events_arrive() {
         seen.dedup();
         assert_eq!(seen.len(), count, "{order}: nothing twice");
         let first: Vec<u64> = seen.iter().copied().filter(|number| *number < 25).collect();
-        assert_eq!(first, (0..25).collect::<Vec<_>>(), "{order}: nothing left out");
-        assert_eq!(count, 25, "{order}: what arrived after the first page is not mixed in");
+        assert_eq!(
+            first,
+            (0..25).collect::<Vec<_>>(),
+            "{order}: nothing left out"
+        );
+        assert_eq!(
+            count, 25,
+            "{order}: what arrived after the first page is not mixed in"
+        );
     }
 }
 
@@ -146,7 +174,11 @@ async fn a_bad_question_is_told_member_by_member() {
         ("until=2026-03-01T10:00:00", "/until", "bad_format"),
         ("status=maybe", "/status", "unknown_value"),
         ("severity=SEVERE", "/severity", "unknown_value"),
-        ("dataClassification=secret", "/dataClassification", "unknown_value"),
+        (
+            "dataClassification=secret",
+            "/dataClassification",
+            "unknown_value",
+        ),
         ("order=random", "/order", "unknown_value"),
         ("limit=0", "/limit", "bad_format"),
         ("limit=1001", "/limit", "bad_format"),
@@ -157,12 +189,23 @@ async fn a_bad_question_is_told_member_by_member() {
         let answer = rig.get(&format!("/v1/events?{query}")).await;
         assert_eq!(answer.problem(400), "bad_parameter", "{query}");
         let body = answer.json();
-        assert_eq!((&body["errors"][0]["path"], &body["errors"][0]["code"]), (&json!(path), &json!(code)), "{query}");
+        assert_eq!(
+            (&body["errors"][0]["path"], &body["errors"][0]["code"]),
+            (&json!(path), &json!(code)),
+            "{query}"
+        );
     }
     let page = rig.get("/v1/events?limit=1&status=success").await.json();
     let cursor = page["nextCursor"].as_str().expect("a cursor").to_owned();
     let mut forged = cursor.clone();
-    forged.replace_range(10..11, if cursor.as_bytes()[10] == b'A' { "B" } else { "A" });
+    forged.replace_range(
+        10..11,
+        if cursor.as_bytes()[10] == b'A' {
+            "B"
+        } else {
+            "A"
+        },
+    );
     for query in [
         "limit=1&cursor=x".to_owned(),
         "limit=1&cursor=".to_owned(),
@@ -170,9 +213,18 @@ async fn a_bad_question_is_told_member_by_member() {
         format!("limit=1&status=failure&cursor={cursor}"),
         format!("limit=1&status=success&order=oldest&cursor={cursor}"),
     ] {
-        assert_eq!(rig.get(&format!("/v1/events?{query}")).await.problem(400), "bad_cursor", "{query}");
+        assert_eq!(
+            rig.get(&format!("/v1/events?{query}")).await.problem(400),
+            "bad_cursor",
+            "{query}"
+        );
     }
     // The size of a page may change on the way.
-    let rest = rig.get(&format!("/v1/events?limit=10&status=success&cursor={cursor}")).await.json();
+    let rest = rig
+        .get(&format!(
+            "/v1/events?limit=10&status=success&cursor={cursor}"
+        ))
+        .await
+        .json();
     assert_eq!(numbers(&rest), [2, 1]);
 }
