@@ -172,6 +172,7 @@ fn cpu() -> Result<f64, Box<dyn std::error::Error>> {
 }
 
 #[tokio::main(flavor = "current_thread")]
+#[expect(clippy::print_stdout, reason = "its one result")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::temp_dir().join(format!("settle-speed-{}", std::process::id()));
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));

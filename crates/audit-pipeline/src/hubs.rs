@@ -68,6 +68,12 @@ impl Settlements {
         self.lock().contains_key(&frame)
     }
 
+    /// Frames that somebody waits for.
+    #[must_use]
+    pub fn awaited(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Tells everybody who waits for the frame.
     pub fn tell(&self, frame: FrameId, outcome: &FrameOutcome) {
         for sender in self.lock().remove(&frame).unwrap_or_default() {

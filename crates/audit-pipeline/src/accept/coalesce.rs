@@ -142,6 +142,11 @@ impl Enqueuer {
     /// Enqueues a group as one frame and answers everybody in it.
     async fn enqueue(&self, group: Vec<Submission>) {
         let id = new_frame_id(&*self.clock, &*self.random);
+        // Declared first, so dropped last: also when the request goes away half-way, nobody is left waiting in the hub.
+        let _tidy = Forget {
+            settlements: &self.settlements,
+            id,
+        };
         let (mut events, mut answers, mut first) = (Vec::new(), Vec::with_capacity(group.len()), 0);
         let (mut internal, mut traceparent) = (false, None);
         for submission in group {
@@ -165,11 +170,7 @@ impl Enqueuer {
         };
         // Contained: a coalescer that ends takes every later request with it.
         let result = ask(self.timeout, self.queue.enqueue(frame)).await;
-        let failed = result.is_err();
         self.answer(answers, id, result);
-        if failed {
-            self.settlements.forget(id);
-        }
     }
 
     fn answer(&self, answers: Vec<Answer>, frame: FrameId, result: Result<Durability, QueueError>) {
@@ -199,6 +200,18 @@ impl Enqueuer {
             drop(answer.send(reply));
         }
         drop(failure.take());
+    }
+}
+
+/// Forgets waiters that went away.
+struct Forget<'a> {
+    settlements: &'a Settlements,
+    id: FrameId,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.settlements.forget(self.id);
     }
 }
 

@@ -294,7 +294,8 @@ pub(super) fn read_event(
             claim,
             draft,
         }),
-        Err((draft, detail)) => {
+        Err(refused) => {
+            let (draft, detail) = *refused;
             let reason = DeadLetterReason::RejectedByProcessor;
             work.dead_letter(place.index, reason, detail, &draft);
             None
@@ -310,7 +311,10 @@ fn first_of(problems: &[Problem]) -> String {
 }
 
 /// Runs the processors; the draft comes back with their annotations, or as it was with the reason of a refusal.
-fn annotate(registry: &Registry, draft: EventDraft) -> Result<EventDraft, (EventDraft, String)> {
+fn annotate(
+    registry: &Registry,
+    draft: EventDraft,
+) -> Result<EventDraft, Box<(EventDraft, String)>> {
     if registry.has_no_processors() {
         return Ok(draft);
     }
@@ -323,9 +327,9 @@ fn annotate(registry: &Registry, draft: EventDraft) -> Result<EventDraft, (Event
             };
             EventDraft::new(annotated).map_err(|problems| {
                 let detail = format!("with its annotations: {}", first_of(&problems));
-                (draft, detail)
+                Box::new((draft, detail))
             })
         }
-        Err(refusal) => Err((draft, refusal.reason)),
+        Err(refusal) => Err(Box::new((draft, refusal.reason))),
     }
 }

@@ -96,3 +96,18 @@ async fn what_the_queue_did_not_take_is_told_to_be_sent_again() {
     let books = scene.check().await;
     assert_eq!((books.accepted, books.stored, books.duplicate), (20, 5, 15));
 }
+
+/// A client hangs up while its large request is on its way to the queue.
+#[tokio::test]
+async fn a_request_that_goes_away_leaves_nobody_waiting() {
+    let scene = Scene::begin().await;
+    let long = "x".repeat(30_000);
+    let items: Vec<_> = (0..5).map(|id| event(id, &long)).collect();
+    scene.faults.plan("queue.enqueue", Mode::Hang);
+    let request = crate::scene::request(items, Ack::Stored);
+    tokio::select! {
+        _ = scene.acceptor.accept(request) => panic!("the queue hangs"),
+        () = scene.faults.hit(1) => {}
+    }
+    assert_eq!(scene.settlements.awaited(), 0);
+}

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accepting;
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod faulty;

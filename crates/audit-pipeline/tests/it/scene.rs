@@ -43,10 +43,12 @@ pub(crate) struct Scene {
     pub(crate) faults: Faults,
     pub(crate) registry: Registry,
     pub(crate) acceptor: Arc<Acceptor>,
-    settlements: Settlements,
+    pub(crate) settlements: Settlements,
     breaker: Arc<Breaker>,
     /// Put around the store's writer, below the faults.
     writer: Option<Arc<dyn LedgerWriter>>,
+    /// Instead of the queue's consumer, below the faults.
+    pub(crate) consumer: Arc<dyn Consumer>,
     pub(crate) settings: LaneSettings,
 }
 
@@ -192,6 +194,7 @@ impl Scene {
             dir,
             open,
             store,
+            consumer: Arc::clone(&queue) as _,
             queue,
             keys,
             faults,
@@ -250,7 +253,7 @@ impl Scene {
         }
         let parts = LaneParts {
             store,
-            consumer: Faulty::new(Arc::clone(&self.queue) as Arc<dyn Consumer>, &self.faults),
+            consumer: Faulty::new(Arc::clone(&self.consumer), &self.faults),
             producer: Faulty::new(Arc::clone(&self.queue) as Arc<dyn Producer>, &self.faults),
             keys: Faulty::new(self.keys.clone() as Arc<dyn KeySource>, &self.faults),
             clock: Arc::new(SystemClock),

@@ -136,7 +136,7 @@ async fn whatever_fails_nothing_acknowledged_is_lost_or_stored_twice() {
     for seed in seeds() {
         let run = AssertUnwindSafe(within("a seed", simulate(seed))).catch_unwind();
         if let Err(panic) = run.await {
-            println!(
+            eprintln!(
                 "seed {seed} failed; again: AUDIT_SIM_SEEDS={seed} cargo test -p audit-pipeline --test it simulation"
             );
             std::panic::resume_unwind(panic);
