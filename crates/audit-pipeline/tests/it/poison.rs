@@ -137,3 +137,31 @@ async fn a_refusal_counts_only_when_a_probe_succeeds() {
     let books = scene.check().await;
     assert_eq!((books.stored, books.dead_lettered), (3, 0));
 }
+
+/// A commit that did not happen, for whatever reason, is made up for; only what the store refuses is ever given up.
+#[tokio::test]
+async fn every_failure_of_a_commit_is_made_up_for() {
+    use audit_store::CommitError as E;
+    let all: [fn() -> E; 6] = [
+        || E::Fenced,
+        || E::HeadMoved { expected: 7 },
+        || E::AlreadyStored,
+        || E::Busy("busy on purpose".into()),
+        || E::Unavailable("away on purpose".into()),
+        || E::Unknown("lost on purpose".into()),
+    ];
+    let rules = Arc::new(Rules::default());
+    let scene = scene_with(&rules).await;
+    for (round, error) in (0_u64..).zip(all) {
+        // Seven times: more than a lane numbers anew in one session.
+        let errors = (0..7).map(|_| error());
+        rules.errors.lock().unwrap().extend(errors);
+        scene.queued(events(round * 10..round * 10 + 10)).await;
+        let lane = scene.work();
+        scene.settled().await;
+        lane.stop().await;
+        let books = scene.check().await;
+        assert_eq!(books.stored, round * 10 + 10, "{:?}", error());
+        assert_eq!((books.duplicate, books.dead_lettered), (0, 0));
+    }
+}

@@ -1,7 +1,7 @@
 //! Writers around the store's: one that refuses events, one that is away, one that an event kills.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use audit_event::Value;
@@ -20,6 +20,8 @@ pub(crate) struct Rules {
     pub(crate) refuses_silently: AtomicBool,
     /// Refuses every event.
     pub(crate) refuses_all: AtomicBool,
+    /// What the next commits answer, last first; nothing is done.
+    pub(crate) errors: Mutex<Vec<CommitError>>,
     /// So many commits and probes from now on find the store away.
     pub(crate) away: AtomicUsize,
     /// A commit with an event that says so never ends.
@@ -68,6 +70,10 @@ impl LedgerWriter for Refusing {
     async fn commit(&self, commit: Commit<'_>) -> Result<(), CommitError> {
         if self.is_away() {
             return Err(CommitError::Unavailable("away on purpose".into()));
+        }
+        let planned = self.rules.errors.lock().unwrap().pop();
+        if let Some(error) = planned {
+            return Err(error);
         }
         if self.rules.kills.load(Ordering::SeqCst)
             && commit.events.iter().any(|event| says(event, "killer"))
