@@ -1,5 +1,6 @@
 //! A whole worker in this process: every part as it runs in production, on a directory of its own.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use audit_http::{
     AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key,
     router, serve,
 };
-use audit_integrity::checkpoint::CheckpointAnchor;
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::LedgerId;
 use audit_keydir::{FileAnchor, KeyDir};
@@ -21,8 +21,8 @@ use audit_pipeline::{
 };
 use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, Shutdown, SystemClock, SystemRandom, Tasks};
-use audit_store::Role;
 use audit_store::query::OrganizationScope;
+use audit_store::{Role, Store};
 use audit_store_sqlite::SqliteStore;
 use audit_testkit::wait::wait_until_async;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -247,110 +247,156 @@ pub(crate) fn event_of(organization: &str, number: u64) -> Value {
     event
 }
 
-async fn assemble(
-    dir: &std::path::Path,
-    options: Options,
-    stop: &Shutdown,
-    tasks: &Tasks,
-) -> AppState {
-    let (clock, random): (Arc<SystemClock>, Arc<SystemRandom>) =
-        (Arc::new(SystemClock), Arc::new(SystemRandom));
-    let sqlite = SqliteStore::open(dir, audit_store_sqlite::Options::default(), clock.clone())
-        .expect("a store");
-    let store = sqlite.store();
-    let keydir = KeyDir::open_or_create(&dir.join("keys"), None, random.clone(), clock.clone())
-        .expect("keys");
-    let ledgers = [LedgerId::Events(0)];
-    for ledger in ledgers.into_iter().chain([LedgerId::Directory]) {
-        keydir.ensure_ledger(ledger).expect("a key");
-    }
-    store
-        .ledgers
-        .set_deployment_id(keydir.deployment_id(), Timestamp::EPOCH)
-        .await
-        .expect("set");
-    let (deployment_id, keydir): (Arc<str>, _) = (keydir.deployment_id().into(), Arc::new(keydir));
-    let keys: Arc<dyn KeySource> = keydir.clone();
-    let anchor: Arc<dyn CheckpointAnchor> =
-        Arc::new(FileAnchor::create(&dir.join("anchor")).expect("an anchor"));
-    let queue = EmbeddedQueue::open(
-        &dir.join("queue.db"),
-        audit_queue_embedded::Options::default(),
-        clock.clone(),
+async fn assemble(dir: &Path, options: Options, stop: &Shutdown, tasks: &Tasks) -> AppState {
+    let parts = Parts::open(dir, options.registry).await;
+    let directory = DirectoryPorts::new(
+        &parts.store,
+        parts.keys(),
+        parts.clock.clone(),
+        parts.random.clone(),
     );
-    let queue = Arc::new(queue.expect("a queue"));
-    let directory = DirectoryPorts::new(&store, keys.clone(), clock.clone(), random.clone());
-    let directory = Directory::open(directory, &deployment_id, "rig", &ledgers)
+    let directory = Directory::open(directory, parts.keydir.deployment_id(), OWNER, &[LEDGER])
         .await
         .expect("a directory");
-    let (settlements, checkpointed) = (Settlements::default(), Checkpointed::new());
-    let accept = AcceptParts {
-        queue: queue.clone(),
-        events: store.events.clone(),
-        keys: keys.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        settlements: settlements.clone(),
-        checkpointed: checkpointed.clone(),
-        tasks: tasks.clone(),
-    };
-    let acceptor = Acceptor::start(accept, AcceptSettings::default());
-    let registry = Arc::new(options.registry);
     if options.lanes {
+        tasks.spawn("lane", parts.lane(stop).run());
+    }
+    if options.signer {
+        let ports = SignerPorts::new(&parts.store, parts.anchor.clone(), parts.keys());
+        tasks.spawn(
+            "signer",
+            Signer::new(ports, parts.checkpointed.clone(), OWNER).run(stop.signal()),
+        );
+        tasks.spawn("directory", directory.run(stop.signal()));
+    }
+    let follower =
+        TextFollower::of(&parts.store, parts.random.clone()).expect("SQLite has a text index");
+    tasks.spawn("text", follower.run(stop.signal()));
+    parts.state(options.settings, tasks)
+}
+
+/// The name under which this process holds leases.
+const OWNER: &str = "rig";
+const LEDGER: LedgerId = LedgerId::Events(0);
+
+/// Everything opened, nothing running yet.
+struct Parts {
+    store: Store,
+    keydir: Arc<KeyDir>,
+    anchor: Arc<FileAnchor>,
+    queue: Arc<EmbeddedQueue>,
+    clock: Arc<SystemClock>,
+    random: Arc<SystemRandom>,
+    registry: Arc<Registry>,
+    settlements: Settlements,
+    checkpointed: Checkpointed,
+}
+
+impl Parts {
+    async fn open(dir: &Path, registry: Registry) -> Self {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let store = audit_store_sqlite::Options::default();
+        let store = SqliteStore::open(dir, store, clock.clone())
+            .expect("a store")
+            .store();
+        let keydir = KeyDir::open_or_create(&dir.join("keys"), None, random.clone(), clock.clone())
+            .expect("keys");
+        for ledger in [LEDGER, LedgerId::Directory] {
+            keydir.ensure_ledger(ledger).expect("a key");
+        }
+        store
+            .ledgers
+            .set_deployment_id(keydir.deployment_id(), Timestamp::EPOCH)
+            .await
+            .expect("set");
+        let queue = audit_queue_embedded::Options::default();
+        let queue =
+            EmbeddedQueue::open(&dir.join("queue.db"), queue, clock.clone()).expect("a queue");
+        Self {
+            store,
+            keydir: Arc::new(keydir),
+            anchor: Arc::new(FileAnchor::create(&dir.join("anchor")).expect("an anchor")),
+            queue: Arc::new(queue),
+            clock,
+            random,
+            registry: Arc::new(registry),
+            settlements: Settlements::default(),
+            checkpointed: Checkpointed::new(),
+        }
+    }
+
+    fn keys(&self) -> Arc<dyn KeySource> {
+        self.keydir.clone()
+    }
+
+    fn lane(&self, stop: &Shutdown) -> Lane {
         let parts = LaneParts {
-            store: store.clone(),
-            consumer: queue.clone(),
-            producer: queue.clone(),
-            keys: keys.clone(),
-            clock: clock.clone(),
-            random: random.clone(),
-            registry: registry.clone(),
-            settlements,
+            store: self.store.clone(),
+            consumer: self.queue.clone(),
+            producer: self.queue.clone(),
+            keys: self.keys(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            registry: self.registry.clone(),
+            settlements: self.settlements.clone(),
             breaker: Arc::new(Breaker::new(3, Duration::from_secs(1))),
             head_moved: Arc::default(),
             shutdown: stop.signal(),
         };
-        let origin = keydir.origin(LedgerId::Events(0));
-        let lane = Lane::new(
+        Lane::new(
             parts,
             LaneSettings::default(),
-            LedgerId::Events(0),
-            origin,
-            "rig".to_owned(),
-        );
-        tasks.spawn("lane", lane.run());
+            LEDGER,
+            self.keydir.origin(LEDGER),
+            OWNER.to_owned(),
+        )
     }
-    if options.signer {
-        let ports = SignerPorts::new(&store, anchor.clone(), keys.clone());
-        tasks.spawn(
-            "signer",
-            Signer::new(ports, checkpointed.clone(), "rig").run(stop.signal()),
-        );
-        tasks.spawn("directory", directory.run(stop.signal()));
-    }
-    let follower = TextFollower::of(&store, random.clone()).expect("SQLite has a text index");
-    tasks.spawn("text", follower.run(stop.signal()));
-    let ports = VerificationPorts::new(&store, anchor, keys.clone(), clock.clone(), random.clone());
-    AppState {
-        store,
-        queue: queue.clone(),
-        frames: queue,
-        acceptor,
-        checkpointed,
-        keys,
-        clock,
-        random,
-        registry,
-        verify: Arc::new(Runs {
-            verification: Verification::new(ports, &deployment_id),
+
+    fn acceptor(&self, tasks: &Tasks) -> Arc<Acceptor> {
+        let parts = AcceptParts {
+            queue: self.queue.clone(),
+            events: self.store.events.clone(),
+            keys: self.keys(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            settlements: self.settlements.clone(),
+            checkpointed: self.checkpointed.clone(),
             tasks: tasks.clone(),
-        }),
-        deployment_id,
-        metrics: Arc::new(|| "# nothing\n".to_owned()),
-        readiness: Arc::new(|| vec![("store".to_owned(), Ok(()))]),
-        settings: Arc::new(options.settings),
-        key_cache: Arc::new(KeyCache::default()),
-        read_audit: Arc::new(ReadAudit::new(tasks.clone())),
+        };
+        Acceptor::start(parts, AcceptSettings::default())
+    }
+
+    fn state(self, settings: HttpSettings, tasks: &Tasks) -> AppState {
+        let anchor = self.anchor.clone();
+        let ports = VerificationPorts::new(
+            &self.store,
+            anchor,
+            self.keys(),
+            self.clock.clone(),
+            self.random.clone(),
+        );
+        let verification = Verification::new(ports, self.keydir.deployment_id());
+        AppState {
+            acceptor: self.acceptor(tasks),
+            keys: self.keys(),
+            deployment_id: self.keydir.deployment_id().into(),
+            store: self.store,
+            queue: self.queue.clone(),
+            frames: self.queue,
+            checkpointed: self.checkpointed,
+            clock: self.clock,
+            random: self.random,
+            registry: self.registry,
+            verify: Arc::new(Runs {
+                verification,
+                tasks: tasks.clone(),
+            }),
+            metrics: Arc::new(|| "# nothing\n".to_owned()),
+            readiness: Arc::new(|| vec![("store".to_owned(), Ok(()))]),
+            settings: Arc::new(settings),
+            key_cache: Arc::new(KeyCache::default()),
+            read_audit: Arc::new(ReadAudit::new(tasks.clone())),
+        }
     }
 }
 
