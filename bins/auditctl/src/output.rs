@@ -155,7 +155,7 @@ impl Output {
     fn table(&self, rows: &Rows) -> Table {
         let mut table = Table::new();
         table
-            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .load_style(presets::UTF8_FULL_CONDENSED)
             .set_truncation_indicator("…");
         if self.terminal {
             table.set_content_arrangement(ContentArrangement::Dynamic);

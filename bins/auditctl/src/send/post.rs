@@ -64,7 +64,7 @@ impl<'c> Poster<'c> {
     pub(crate) fn new(client: &'c Client, format: &str, ack: &str, patience: Duration) -> Self {
         Self {
             client,
-            path: format!("/v1/events?ack={ack}&format={format}"),
+            path: format!("/v1/events?ack={ack}&form={format}"),
             patience,
         }
     }

@@ -56,7 +56,7 @@ fn every_way_to_write_events_down_arrives_unchanged() {
     assert!(
         fake.seen()
             .iter()
-            .all(|seen| seen.uri == "/v1/events?ack=sealed&format=cloudtrail"),
+            .all(|seen| seen.uri == "/v1/events?ack=sealed&form=cloudtrail"),
         "{:?}",
         fake.seen()
     );
