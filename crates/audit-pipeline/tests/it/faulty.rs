@@ -54,6 +54,8 @@ pub(crate) struct Faults {
 #[derive(Debug, Default)]
 struct Inner {
     planned: HashMap<&'static str, VecDeque<Mode>>,
+    /// By name and number.
+    later: HashMap<(&'static str, u64), Mode>,
     calls: BTreeMap<&'static str, u64>,
 }
 
@@ -76,6 +78,13 @@ impl Faults {
         self.lock().planned.entry(call).or_default().push_back(mode);
     }
 
+    /// Hits the call of that name that comes after so many others of it.
+    pub(crate) fn after(&self, call: &'static str, others: u64, mode: Mode) {
+        let mut inner = self.lock();
+        let made = inner.calls.get(call).copied().unwrap_or(0);
+        inner.later.insert((call, made + others + 1), mode);
+    }
+
     /// How often each call was made.
     #[must_use]
     pub(crate) fn calls(&self) -> BTreeMap<&'static str, u64> {
@@ -90,12 +99,15 @@ impl Faults {
     /// Faults that are planned and did not hit yet.
     #[must_use]
     pub(crate) fn pending(&self) -> usize {
-        self.lock().planned.values().map(VecDeque::len).sum()
+        let inner = self.lock();
+        inner.later.len() + inner.planned.values().map(VecDeque::len).sum::<usize>()
     }
 
     /// Plans nothing any more.
     pub(crate) fn forget_plans(&self) {
-        self.lock().planned.clear();
+        let mut inner = self.lock();
+        inner.planned.clear();
+        inner.later.clear();
     }
 
     /// Waits until so many faults have hit. Without a limit of its own.
@@ -106,7 +118,12 @@ impl Faults {
 
     fn next(&self, call: &'static str) -> Option<Mode> {
         let mut inner = self.lock();
-        *inner.calls.entry(call).or_default() += 1;
+        let made = inner.calls.entry(call).or_default();
+        *made += 1;
+        let now = (call, *made);
+        if let Some(mode) = inner.later.remove(&now) {
+            return Some(mode);
+        }
         inner.planned.get_mut(call)?.pop_front()
     }
 

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod accepting;
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
+mod crash_points;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod faults;

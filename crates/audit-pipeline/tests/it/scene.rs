@@ -20,12 +20,12 @@ use audit_pipeline::{
     AcceptParts, AcceptRequest, AcceptSettings, Accepted, Acceptor, Ack, Caller, Checkpointed,
     Item, Lane, LaneParts, LaneSettings, LaneSwitch, Registry, Settlements,
 };
-use audit_queue::{Consumer, Producer};
+use audit_queue::{Budget, Consumer, Producer};
 use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, Shutdown, SystemClock, SystemRandom, Tasks};
 use audit_store::query::OrganizationScope;
 use audit_store::{DeadLetter, DeadLetterFilter, LedgerWriter, Store};
-use audit_store_sqlite::{Options, SqliteStore};
+use audit_store_sqlite::{DATABASE_FILE, Options, SqliteStore};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -283,6 +283,27 @@ impl Scene {
 
     pub(crate) async fn queued(&self, items: Vec<Item>) -> Accepted {
         self.accept(items, Ack::Queued).await
+    }
+
+    /// Has what waits delivered so often that it is suspect.
+    pub(crate) async fn make_suspect(&self) {
+        for _ in 0..6 {
+            let budget = Budget {
+                deliveries: 1_000,
+                bytes: 1 << 30,
+                wait: Duration::ZERO,
+            };
+            let batch = self.queue.receive(budget).await.unwrap();
+            self.queue.release(batch).await.unwrap();
+        }
+    }
+
+    /// Alters the store behind everybody's back.
+    pub(crate) fn alter(&self, sql: &str) {
+        let file = self.dir.path().join("store").join(DATABASE_FILE);
+        let connection = rusqlite::Connection::open(file).unwrap();
+        connection.busy_timeout(PATIENCE).unwrap();
+        assert!(connection.execute(sql, ()).unwrap() > 0, "{sql}");
     }
 
     /// Waits until the queue has let go of everything.
