@@ -129,7 +129,7 @@ impl LaneSwitch {
 
     async fn stop(&self, shutdown: &ShutdownSignal) {
         // A word too many about the last stop says nothing about this one.
-        drop(self.confirmed.notified().now_or_never());
+        let _stale: Option<()> = self.confirmed.notified().now_or_never();
         self.stopped.store(true, Ordering::Release);
         tokio::select! {
             () = self.confirmed.notified() => {}
