@@ -76,6 +76,8 @@ pub struct Acceptor {
     coalescer: Coalescer,
     in_flight: Arc<Semaphore>,
     rejected: AtomicU64,
+    /// Why the newest enqueue failed; `None` once one has succeeded.
+    trouble: std::sync::Mutex<Option<String>>,
 }
 
 /// Unit of the in-flight semaphore, so that its count fits a `u32`.
@@ -96,14 +98,23 @@ impl Acceptor {
             drafter,
             coalescer,
             in_flight,
-            rejected: AtomicU64::new(0),
-        })
+            rejected: AtomicU64::new(0), trouble: std::sync::Mutex::default() })
     }
 
     /// Items refused since the process started.
     #[must_use]
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Why the queue took nothing the last time it was asked, for readiness.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn note_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
     }
 
     /// Takes a request's events. One bad item never hurts its neighbours.
@@ -171,6 +182,7 @@ impl Acceptor {
             {
                 Ok(enqueued) => {
                     // C2: the frame is on disk and nobody was told; a retry is recognised by its identities.
+                    self.note_trouble(None);
                     self.count_accepted(part.len(), request.internal);
                     frame.get_or_insert(enqueued.frame);
                     durability = Some(weaker(durability, enqueued.durability));
@@ -181,6 +193,7 @@ impl Acceptor {
                         error = &error as &dyn std::error::Error,
                         "a frame was not enqueued"
                     );
+                    self.note_trouble(Some(error.to_string()));
                     retry_after = Some(self.settings.retry_after);
                     for (index, _) in &part {
                         if let Some(result) = results.get_mut(*index) {

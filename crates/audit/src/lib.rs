@@ -1,1 +1,52 @@
-//! To be written.
+//! Audit Worker embedded in a Rust service: record, search and verify audit events in your own process.
+//!
+//! What it is not: it has no rules of its own. It assembles the parts: the embedded queue, the SQLite store, the key
+//! directory, the pipeline. Everything it uses is public in its own crate, and can be assembled otherwise.
+//!
+//! ```
+//! use audit::{Audit, Status, event};
+//!
+//! # async fn example(data: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+//! let audit = Audit::builder(data).start().await?;
+//! audit.record(event("invoice.export", Status::Success).principal("maria").target("Invoice", "2026-10")).await?;
+//! for stored in audit.search(audit::Filter::default()).await? {
+//!     println!("{} is leaf {}", stored.id, stored.leaf_index.0);
+//! }
+//! assert!(audit.verify().await?.is_pass());
+//! audit.shutdown().await;
+//! # Ok(())
+//! # }
+//! # let data = tempfile::tempdir().unwrap();
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example(data.path())).unwrap();
+//! ```
+//!
+//! # Guarantees
+//! [`Audit::record`] returns when the event is on disk (fsync'd); [`Audit::record_until`] waits for the store's commit, or for
+//! a signed checkpoint. A crash at any moment loses nothing that was acknowledged and stores nothing twice.
+//!
+//! # Features
+//! * `http`: `Audit::http`, the HTTP surface that the `worker` binary serves.
+
+mod builder;
+mod error;
+mod event;
+#[cfg(feature = "http")]
+mod http;
+mod running;
+
+pub use builder::{Builder, Settings};
+pub use error::{RecordError, StartError};
+pub use event::{Event, event};
+#[cfg(feature = "http")]
+pub use http::HttpParts;
+pub use running::{Audit, Component, Recorded};
+
+// The nouns an embedder writes.
+pub use audit_event::{
+    AuditEvent, Classification, EventId, Number, Object, OrganizationId, SessionContext, Severity, Source, Status, Timestamp, Value,
+};
+pub use audit_integrity::verify::{Finding, FindingKind, Outcome, Report};
+pub use audit_pipeline::verification::VerifyRequest;
+pub use audit_pipeline::{Ack, Annotations, HealthCheck, Plugin, Processor, Refusal, Registry};
+pub use audit_store::query::ActionMatch;
+pub use audit_store::{Filter, Order, Page, PageRequest, StoredEvent};

@@ -1,0 +1,44 @@
+//! Flags; a flag wins over the configuration file, which wins over the defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use audit_config::{ConfigProblem, WorkerSettings};
+use clap::Parser;
+
+/// Takes audit events, keeps them, proves that none was altered.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Options {
+    /// Configuration file (JSON); every key has a default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything is kept [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port of the HTTP surface [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+impl Options {
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Result<WorkerSettings, Vec<ConfigProblem>> {
+        let mut settings = match &self.config {
+            None => WorkerSettings::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    vec![ConfigProblem { key: path.display().to_string(), reason: format!("cannot be read: {error}") }]
+                })?;
+                WorkerSettings::from_json(&text)?
+            }
+        };
+        if let Some(data_dir) = &self.data_dir {
+            settings.data_dir.clone_from(data_dir);
+        }
+        if let Some(listen) = self.listen {
+            settings.listen = listen;
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,131 @@
+//! The HTTP surface over the same parts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use audit_event::timestamp::MissingZone;
+use audit_event::{OrganizationId, Timestamp};
+use audit_http::{AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key};
+use audit_pipeline::verification::{Verification, VerifyRequest};
+use audit_runtime::Tasks;
+use audit_store::Role;
+use audit_store::query::OrganizationScope;
+
+use crate::error::StartError;
+use crate::running::Audit;
+
+/// What the HTTP surface needs besides the running parts.
+pub struct HttpParts {
+    /// Renders the Prometheus page.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Bounds; a cursor key is drawn when absent.
+    pub settings: Option<HttpSettings>,
+}
+
+impl Audit {
+    /// The state behind [`audit_http::router`].
+    #[must_use]
+    pub fn http(&self, parts: HttpParts) -> AppState {
+        let inner = &self.inner;
+        let readiness = Arc::clone(inner);
+        let settings = parts.settings.unwrap_or_else(|| {
+            let mut cursor_key = [0; 32];
+            inner.random.fill(&mut cursor_key);
+            HttpSettings::with_cursor_key(cursor_key)
+        });
+        AppState {
+            store: inner.store.clone(),
+            queue: Arc::clone(&inner.queue) as _,
+            frames: Arc::clone(&inner.queue) as _,
+            acceptor: Arc::clone(&inner.acceptor),
+            checkpointed: inner.checkpointed.clone(),
+            keys: Arc::clone(&inner.keys),
+            clock: Arc::clone(&inner.clock),
+            random: Arc::clone(&inner.random),
+            registry: Arc::clone(&inner.registry),
+            deployment_id: Arc::clone(&inner.deployment_id),
+            verify: Arc::new(Runs { verification: inner.verification.clone(), tasks: inner.front.clone() }),
+            metrics: parts.metrics,
+            readiness: Arc::new(move || readiness.components()),
+            settings: Arc::new(settings),
+            key_cache: Arc::new(KeyCache::default()),
+            read_audit: Arc::new(ReadAudit::new(inner.front.clone())),
+        }
+    }
+
+    /// Makes the first key when there is none, and writes it to `DATA/admin.key` (mode 0600). The file's path either way.
+    ///
+    /// # Errors
+    /// When the store does not answer or the file cannot be written.
+    pub async fn ensure_admin_key(&self) -> Result<PathBuf, StartError> {
+        let path = self.inner.settings.data_dir.join("admin.key");
+        if !self.inner.store.api_keys.list().await?.is_empty() {
+            return Ok(path);
+        }
+        let request = KeyRequest {
+            name: "admin of the first start".to_owned(),
+            role: Role::Admin,
+            scope: OrganizationScope::All,
+            default_organization: OrganizationId::none(),
+            expires_at: None,
+        };
+        let (key, text) = new_api_key(&*self.inner.random, &*self.inner.clock, request);
+        // The file first: a key that nobody can read would lock everybody out.
+        write_private(&path, &text).map_err(|source| StartError::Io { path: path.clone(), source })?;
+        self.inner.store.api_keys.create(&key).await?;
+        Ok(path)
+    }
+}
+
+fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let beside = path.with_extension("key.new");
+    // A file left by a crash may have another mode.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+/// Verification runs as the HTTP surface asks for them.
+struct Runs {
+    verification: Verification,
+    tasks: Tasks,
+}
+
+#[async_trait]
+impl VerifyRuns for Runs {
+    async fn start(&self, body: VerifyBody) -> Result<String, String> {
+        let request = VerifyRequest {
+            ledger: body.ledger.as_deref().map(str::parse).transpose().map_err(|_source| "ledger: a number, or directory".to_owned())?,
+            since: time("since", body.since.as_deref())?,
+            until: time("until", body.until.as_deref())?,
+            checkpoints: body.checkpoints,
+        };
+        self.verification.begin(request, &self.tasks).await.map_err(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a verification run was not begun");
+            "the run cannot be begun now".to_owned()
+        })
+    }
+
+    async fn report(&self, run: &str) -> Option<String> {
+        match self.verification.report(run).await {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a report cannot be read");
+                None
+            }
+        }
+    }
+}
+
+fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {
+    let parsed = text.map(|text| Timestamp::parse(text, MissingZone::Refuse)).transpose();
+    parsed.map(|parsed| parsed.map(|(time, _)| time)).map_err(|_source| format!("{name}: an RFC 3339 time with a zone"))
+}
