@@ -316,7 +316,11 @@ async fn entry(
         Access::Prove
     };
     let principal = authenticate(state, headers, access).await?;
-    let ledger = known(state, ledger).await?.ledger;
+    let info = known(state, ledger).await?;
+    if index >= info.head.size {
+        return Err(HttpProblem::not_found("entry"));
+    }
+    let ledger = info.ledger;
     show_entry(state, &principal, ledger, LeafIndex(index), view).await
 }
 

@@ -6,8 +6,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 /// A problem as answered. `type` is left out: it is `about:blank`, and `code` is what programs branch on.
+/// Boxed, because it travels in every `Result` and is rare.
 #[derive(Debug, Clone, Serialize)]
-pub struct HttpProblem {
+#[serde(transparent)]
+pub struct HttpProblem(Box<Members>);
+
+#[derive(Debug, Clone, Serialize)]
+struct Members {
     #[serde(skip)]
     status_code: StatusCode,
     #[serde(skip)]
@@ -47,7 +52,7 @@ impl HttpProblem {
     /// A problem with a code for programs and a sentence for people.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Members {
             status_code: status,
             retry_after_secs: None,
             status: status.as_u16(),
@@ -56,7 +61,7 @@ impl HttpProblem {
             detail: detail.into(),
             errors: Vec::new(),
             addresses: Vec::new(),
-        }
+        }))
     }
 
     /// 400.
@@ -84,43 +89,43 @@ impl HttpProblem {
     /// Says when to come back.
     #[must_use]
     pub fn retry_after(mut self, secs: u64) -> Self {
-        self.retry_after_secs = Some(secs);
+        self.0.retry_after_secs = Some(secs);
         self
     }
 
     /// Whether the same request may do later.
     pub(crate) fn is_for_now(&self) -> bool {
-        self.status_code == StatusCode::SERVICE_UNAVAILABLE
+        self.0.status_code == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// As the problem of one item, with what that means for the others.
     pub(crate) fn as_item(&self, consequence: &str) -> ItemProblem {
         ItemProblem {
             path: String::new(),
-            code: self.code,
-            message: format!("{}; {consequence}", self.detail),
+            code: self.0.code,
+            message: format!("{}; {consequence}", self.0.detail),
         }
     }
 
     /// Lists what is wrong.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<ItemProblem>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// Lists the addresses that match (409).
     #[must_use]
     pub fn with_addresses(mut self, addresses: Vec<serde_json::Value>) -> Self {
-        self.addresses = addresses;
+        self.0.addresses = addresses;
         self
     }
 }
 
 impl IntoResponse for HttpProblem {
     fn into_response(self) -> Response {
-        let retry_after = self.retry_after_secs;
-        let mut response = (self.status_code, Json(&self)).into_response();
+        let retry_after = self.0.retry_after_secs;
+        let mut response = (self.0.status_code, Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -129,7 +134,7 @@ impl IntoResponse for HttpProblem {
         if let Some(secs) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
-        if self.status_code == StatusCode::UNAUTHORIZED {
+        if self.0.status_code == StatusCode::UNAUTHORIZED {
             headers.insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"audit\""),

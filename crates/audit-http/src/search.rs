@@ -1,5 +1,7 @@
 //! `GET /v1/events`: parameters, pages, cursors.
 
+use std::collections::HashSet;
+
 use audit_event::timestamp::MissingZone;
 use audit_event::{Classification, OrganizationId, Severity, Status, Timestamp};
 use audit_store::query::{ActionMatch, DetailMatch, OrganizationScope};
@@ -112,8 +114,13 @@ impl Search {
             Ok(pairs) => pairs,
             Err(problem) => return Err(vec![problem]),
         };
+        let mut seen = HashSet::new();
         for (name, value) in pairs {
-            if let Err((code, message)) = search.set(&name, &value) {
+            let read = match seen.insert(name.clone()) {
+                true => search.set(&name, &value),
+                false => Err(("duplicate_key", "this parameter stands twice")),
+            };
+            if let Err((code, message)) = read {
                 errors.push(ItemProblem {
                     path: format!("/{name}"),
                     code,

@@ -153,6 +153,11 @@ pub const METRICS: &[Metric] = &[
         &["origin"],
         "Events stored by this process.",
     ),
+    gauge(
+        "audit_worker_follower_behind",
+        &["follower"],
+        "Leaves that a follower has not seen yet.",
+    ),
     histogram(
         "audit_worker_http_request_seconds",
         SECONDS,

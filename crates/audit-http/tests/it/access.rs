@@ -143,6 +143,7 @@ async fn what_is_not_there_is_a_problem_too() {
         "/v1/ledgers/9/checkpoint",
         "/v1/ledgers/first/key",
         "/v1/ledgers/0/entries/999999",
+        "/v1/ledgers/0/entries/18446744073709551615/canonical",
         "/v1/ledgers/0/entries/first",
         "/v1/ledgers/0/tile/0/x",
         "/v1/verify/none",

@@ -182,6 +182,7 @@ async fn a_bad_question_is_told_member_by_member() {
         ("limit=0", "/limit", "bad_format"),
         ("limit=1001", "/limit", "bad_format"),
         ("limit=many", "/limit", "bad_format"),
+        ("limit=5&limit=6", "/limit", "duplicate_key"),
         ("colour=red", "/colour", "unknown_parameter"),
         ("details.=x", "/details.", "too_large"),
     ] {

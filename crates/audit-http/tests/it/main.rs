@@ -13,6 +13,8 @@ mod apart;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod breaks;
+#[cfg(test)]
 mod finding;
 #[cfg(test)]
 mod operate;

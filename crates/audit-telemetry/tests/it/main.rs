@@ -1,5 +1,10 @@
 //! The list of metrics against the code and the document.
 
+#![expect(
+    clippy::expect_used,
+    reason = "tests: a broken expectation is their answer"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
