@@ -28,7 +28,8 @@ pub(super) struct Candidate {
     pub(super) place: Place,
     pub(super) identity: Identity,
     pub(super) claim: Digest,
-    pub(super) draft: EventDraft,
+    /// Boxed, because candidates are sorted and moved, and a draft is large.
+    pub(super) draft: Box<EventDraft>,
 }
 
 /// What has been decided about a frame.
@@ -325,7 +326,7 @@ pub(super) fn number(leaders: Vec<Leader>, numbering: Numbering<'_>) -> Numbered
             sealed_at,
             salt: Salt(*salt),
         };
-        let sealed = entry::seal(leader.candidate.draft, leader.candidate.claim, &place);
+        let sealed = entry::seal(*leader.candidate.draft, leader.candidate.claim, &place);
         range.push(sealed.leaf_hash);
         tiles.push(sealed.leaf_hash, &mut full);
         events.push(sealed);
@@ -387,7 +388,7 @@ impl Numbered {
                     place,
                     identity: sealed.draft.event().identity(),
                     claim: sealed.claim,
-                    draft: sealed.draft,
+                    draft: Box::new(sealed.draft),
                 },
                 followers,
             });

@@ -292,7 +292,7 @@ pub(super) fn read_event(
             place,
             identity: draft.event().identity(),
             claim,
-            draft,
+            draft: Box::new(draft),
         }),
         Err(refused) => {
             let (draft, detail) = *refused;
