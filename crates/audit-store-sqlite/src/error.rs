@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use audit_store::error::Source;
 use audit_store::{CommitError, StoreError};
 use rusqlite::ErrorCode;
 
@@ -106,7 +107,7 @@ impl Failure {
     pub(crate) fn into_commit(self) -> CommitError {
         match self {
             Self::Sql(error) if is_busy(&error) => CommitError::Busy(Box::new(error)),
-            Self::Sql(error) => CommitError::Unavailable(Box::new(error)),
+            Self::Sql(error) => CommitError::Unavailable(source_of(error)),
             Self::Store(error) => CommitError::Unavailable(Box::new(error)),
             Self::Commit(error) => error,
         }
@@ -114,11 +115,27 @@ impl Failure {
 
     /// Whether there is no room: the disk, the quota, or a limit of size is reached.
     pub(crate) fn is_full(&self) -> bool {
-        let Self::Sql(error) = self else { return false };
-        // A file size limit (EFBIG) comes as a failed write, not as "full".
-        matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull))
-            || extended(error) == rusqlite::ffi::SQLITE_IOERR_WRITE
+        matches!(self, Self::Sql(error) if is_full(error))
     }
+}
+
+/// No room any more, in words that say what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk of the store is full, or a limit of size is reached")]
+struct NoRoom(#[source] rusqlite::Error);
+
+/// The error as a source, with the words an operator needs.
+fn source_of(error: rusqlite::Error) -> Source {
+    if is_full(&error) {
+        return Box::new(NoRoom(error));
+    }
+    Box::new(error)
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    // A file size limit (EFBIG) comes as a failed write, not as "full".
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull))
+        || extended(error) == rusqlite::ffi::SQLITE_IOERR_WRITE
 }
 
 /// SQLite's extended result code, 0 when the error is not SQLite's.
@@ -154,7 +171,7 @@ pub(crate) fn store_error(what: &'static str, error: rusqlite::Error) -> StoreEr
         }
         _ => StoreError::Unavailable {
             what,
-            source: Box::new(error),
+            source: source_of(error),
         },
     }
 }

@@ -72,13 +72,14 @@ impl Readers {
     /// Lets no new read begin, waits for those that run, closes the connections.
     pub(crate) async fn close(&self) {
         let all = self.place.options.readers.max(1);
-        // An error means that it was closed before.
-        drop(self.room.acquire_many(all).await);
+        // Held until the pool is empty, so that no waiting read slips in; an error means that it was closed before.
+        let everything = self.room.acquire_many(all).await;
         self.room.close();
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+        drop(everything);
     }
 }
 

@@ -120,7 +120,7 @@ impl TextIndex for Database {
         let code = ledger_code(ledger);
         self.text_writer()?
             .write("read the text cursor", move |transaction| {
-                Ok(cursor(transaction, code)?)
+                cursor(transaction, code)
             })
             .await
     }

@@ -66,7 +66,7 @@ async fn a_full_database_refuses_and_goes_on_with_more_room() {
     check_refusals(&store, &refused).await;
     let error = store.writer.commit(refused.commit()).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("full"), "{source}");
+    assert!(source.contains("disk of the store is full"), "{source}");
     // The thread publishes after it has answered; a probe comes after that.
     drop(store.writer.probe().await);
     assert!(
@@ -120,6 +120,9 @@ async fn under_a_limit(directory: &Path) {
     let refused = fill(&store, &mut lane).await;
     assert!(lane.head.size > 0, "something fitted before");
     check_refusals(&store, &refused).await;
+    let error = store.writer.commit(refused.commit()).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("limit of size is reached"), "{source}");
     setrlimit(
         Resource::Fsize,
         Rlimit {
