@@ -98,7 +98,9 @@ impl Acceptor {
             drafter,
             coalescer,
             in_flight,
-            rejected: AtomicU64::new(0), trouble: std::sync::Mutex::default() })
+            rejected: AtomicU64::new(0),
+            trouble: std::sync::Mutex::default(),
+        })
     }
 
     /// Items refused since the process started.
@@ -110,11 +112,17 @@ impl Acceptor {
     /// Why the queue took nothing the last time it was asked, for readiness.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.trouble
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     fn note_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
+        *self
+            .trouble
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
     }
 
     /// Takes a request's events. One bad item never hurts its neighbours.

@@ -17,7 +17,7 @@ use super::intake::{Incoming, read_event};
 use super::state::LaneState;
 use super::{End, Lane};
 use crate::hubs::EventOutcome;
-use crate::outward::within;
+use crate::outward::{ask, within};
 
 /// An event that was begun this often and never answered is given up: a power cut may hit an innocent one once.
 const BEGUN_MAX: u64 = 3;
@@ -151,7 +151,8 @@ impl Lane {
         let name = name_of(frame);
         let cursors = &self.parts.store.cursors;
         let asked = cursors.set(&name, LedgerId::Events(0), new.to_cursor());
-        self.look_up(within(self.settings.call_timeout, asked).await)?;
+        // Contained: a panic while a mark is taken back would let it count against the event.
+        self.look_up(ask(self.settings.call_timeout, asked).await)?;
         *mark = new;
         Ok(())
     }
