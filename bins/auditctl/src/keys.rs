@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use audit_event::Timestamp;
-use audit_runtime::{Clock as _, SystemClock};
-use audit_store::ApiKey;
+use audit_event::timestamp::MissingZone;
+use audit_event::{OrganizationId, Timestamp};
+use audit_http::{KeyRequest, new_api_key};
+use audit_runtime::{Clock as _, SystemClock, SystemRandom};
 use audit_store::query::OrganizationScope;
+use audit_store::{ApiKey, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -18,23 +20,7 @@ use crate::store;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Action {
     /// Makes a key and prints its secret, this once.
-    Create {
-        /// For people.
-        #[arg(long)]
-        name: String,
-        /// What it may do.
-        #[arg(long, value_parser = ["writer", "viewer", "analyst", "compliance_officer", "admin"])]
-        role: String,
-        /// An organisation it may write for and see; several times for several, none for all.
-        #[arg(long = "organization", value_name = "ID")]
-        organizations: Vec<String>,
-        /// Organisation of events that name none.
-        #[arg(long, value_name = "ID")]
-        default_organization: Option<String>,
-        /// When it stops working (RFC 3339).
-        #[arg(long, value_name = "TIME")]
-        expires_at: Option<String>,
-    },
+    Create(NewKey),
     /// Lists keys, without their secrets.
     List {
         /// Reads the store itself, while no worker runs.
@@ -49,6 +35,29 @@ pub(crate) enum Action {
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
+}
+
+/// A key to be made.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewKey {
+    /// For people.
+    #[arg(long)]
+    name: String,
+    /// What it may do.
+    #[arg(long, value_parser = ["writer", "viewer", "analyst", "compliance_officer", "admin"])]
+    role: String,
+    /// An organisation it may write for and see; several times for several, none for all.
+    #[arg(long = "organization", value_name = "ID")]
+    organizations: Vec<String>,
+    /// Organisation of events that name none; the first of the organisations when not given.
+    #[arg(long, value_name = "ID")]
+    default_organization: Option<String>,
+    /// When it stops working (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// Writes to the store itself, while no worker runs.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 const COLUMNS: [&str; 7] = [
@@ -68,7 +77,10 @@ pub(crate) async fn run(
     action: &Action,
 ) -> Result<Verdict, CliError> {
     match action {
-        Action::Create { .. } => create(&client()?, output, action).await,
+        Action::Create(key) => match &key.data_dir {
+            None => print_made(output, &create(&client()?, key).await?),
+            Some(dir) => print_made(output, &create_direct(key, dir).await?),
+        },
         Action::List { data_dir: None } => {
             print(output, &client()?.get("/v1/keys", &Vec::new()).await?)
         }
@@ -88,34 +100,84 @@ pub(crate) async fn run(
     }
 }
 
-async fn create(client: &Client, output: &Output, action: &Action) -> Result<Verdict, CliError> {
-    let Action::Create {
-        name,
-        role,
-        organizations,
-        default_organization,
-        expires_at,
-    } = action
-    else {
-        return Ok(Verdict::Fine);
-    };
-    let mut body = json!({"name": name, "role": role});
+async fn create(client: &Client, key: &NewKey) -> Result<Value, CliError> {
+    let mut body = json!({"name": key.name, "role": key.role});
     if let Some(members) = body.as_object_mut() {
-        if !organizations.is_empty() {
-            members.insert("organizations".to_owned(), json!(organizations));
+        if !key.organizations.is_empty() {
+            members.insert("organizations".to_owned(), json!(key.organizations));
         }
         members.extend(
-            default_organization
+            key.default_organization
                 .iter()
                 .map(|id| ("defaultOrganization".to_owned(), json!(id))),
         );
         members.extend(
-            expires_at
+            key.expires_at
                 .iter()
                 .map(|at| ("expiresAt".to_owned(), json!(at))),
         );
     }
-    let made: Value = client.call(Method::POST, "/v1/keys", Some(&body)).await?;
+    client.call(Method::POST, "/v1/keys", Some(&body)).await
+}
+
+async fn create_direct(key: &NewKey, data_dir: &std::path::Path) -> Result<Value, CliError> {
+    let (new, text) = new_api_key(&SystemRandom, &SystemClock, key_request(key)?);
+    let opened = store::open(data_dir, false)?;
+    let created = opened.store().api_keys.create(&new).await;
+    opened.close().await;
+    created.map_err(|error| store::failed(&error))?;
+    let mut shown = shown(&ApiKey {
+        key: new,
+        revoked_at: None,
+    });
+    if let Some(members) = shown.as_object_mut() {
+        members.insert("key".to_owned(), json!(text));
+    }
+    Ok(shown)
+}
+
+/// By the rules of the API.
+fn key_request(key: &NewKey) -> Result<KeyRequest, CliError> {
+    let wrong = |what: &str| CliError::Usage(what.to_owned());
+    let names: Vec<_> = key
+        .organizations
+        .iter()
+        .map(|name| OrganizationId::new(name))
+        .collect();
+    let default_organization = match &key.default_organization {
+        Some(name) => OrganizationId::new(name),
+        None => names.first().cloned().unwrap_or_default(),
+    };
+    if !names.is_empty() && !names.contains(&default_organization) {
+        return Err(wrong(
+            "--default-organization must be one of those given with --organization",
+        ));
+    }
+    let expires_at = match &key.expires_at {
+        Some(text) => Some(
+            Timestamp::parse(text, MissingZone::Refuse)
+                .map_err(|_error| wrong("--expires-at is an RFC 3339 time with a zone"))?
+                .0,
+        ),
+        None => None,
+    };
+    Ok(KeyRequest {
+        name: key.name.clone(),
+        role: ROLES
+            .into_iter()
+            .find(|role| role_name(*role) == key.role)
+            .ok_or_else(|| wrong("there is no such role"))?,
+        scope: if names.is_empty() {
+            OrganizationScope::All
+        } else {
+            OrganizationScope::Only(names)
+        },
+        default_organization,
+        expires_at,
+    })
+}
+
+fn print_made(output: &Output, made: &Value) -> Result<Verdict, CliError> {
     let text = |name: &str| {
         made.get(name)
             .and_then(Value::as_str)
@@ -124,7 +186,7 @@ async fn create(client: &Client, output: &Output, action: &Action) -> Result<Ver
     };
     let mut rows = Rows::new(&["id", "key"]);
     rows.push(vec![text("id").into(), text("key").into()]);
-    output.rows_or(&rows, &made)?;
+    output.rows_or(&rows, made)?;
     output.remark("this is the only time the key is shown: put it into a file with mode 0600 and name it with --key-file")?;
     Ok(Verdict::Fine)
 }
@@ -192,13 +254,21 @@ fn shown(key: &ApiKey) -> Value {
     })
 }
 
-fn role_name(role: audit_store::Role) -> &'static str {
+const ROLES: [Role; 5] = [
+    Role::Writer,
+    Role::Viewer,
+    Role::Analyst,
+    Role::ComplianceOfficer,
+    Role::Admin,
+];
+
+fn role_name(role: Role) -> &'static str {
     match role {
-        audit_store::Role::Writer => "writer",
-        audit_store::Role::Viewer => "viewer",
-        audit_store::Role::Analyst => "analyst",
-        audit_store::Role::ComplianceOfficer => "compliance_officer",
-        audit_store::Role::Admin => "admin",
+        Role::Writer => "writer",
+        Role::Viewer => "viewer",
+        Role::Analyst => "analyst",
+        Role::ComplianceOfficer => "compliance_officer",
+        Role::Admin => "admin",
     }
 }
 

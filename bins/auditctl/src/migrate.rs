@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use audit_store::Migration;
+use audit_store::{Migration, StoreError};
 
 use crate::error::{CliError, Verdict};
 use crate::output::{Output, Rows, Text, Tone};
@@ -49,7 +49,7 @@ pub(crate) async fn run(output: &Output, action: &Action) -> Result<Verdict, Cli
         Action::Status(_) => None,
     };
     if let Some((verb, result)) = changed {
-        let numbers = result.map_err(|error| store::failed(&error))?;
+        let numbers = result.map_err(|error| refused(&error))?;
         output.remark(&match numbers.as_slice() {
             [] => "nothing to do".to_owned(),
             numbers => format!(
@@ -74,6 +74,16 @@ pub(crate) async fn run(output: &Output, action: &Action) -> Result<Verdict, Cli
     } else {
         Verdict::Fine
     })
+}
+
+/// What would lose events is done only when it is asked for by name.
+fn refused(error: &StoreError) -> CliError {
+    match error {
+        StoreError::Refused { .. } => CliError::Usage(format!(
+            "{error}; --destroy does it all the same, and cannot be undone"
+        )),
+        error => store::failed(error),
+    }
 }
 
 fn print(output: &Output, migrations: &[Migration]) -> Result<(), CliError> {

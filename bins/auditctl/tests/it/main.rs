@@ -7,8 +7,11 @@
     reason = "what is made for tests is part of the tests"
 )]
 
+mod cloudtrail;
 mod exit_codes;
 mod fake;
+mod journey;
 mod proofs;
 mod run;
 mod sending;
+mod worker;
