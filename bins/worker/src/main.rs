@@ -27,7 +27,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("worker: the runtime does not start: {error}");
@@ -50,21 +53,34 @@ async fn run(settings: WorkerSettings) -> anyhow::Result<bool> {
         audit_config::LogFormat::Human => audit_telemetry::logs::LogFormat::Human,
         audit_config::LogFormat::Json => audit_telemetry::logs::LogFormat::Json,
     };
-    audit_telemetry::logs::install(format, &settings.log_filter).context("logs cannot be set up")?;
+    audit_telemetry::logs::install(format, &settings.log_filter)
+        .context("logs cannot be set up")?;
     let metrics = audit_telemetry::prometheus::install().context("metrics cannot be set up")?;
     // Bound first, so that a port in use is told before anything is opened; nobody is answered until serve begins.
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr().context("the socket has no address")?;
 
-    let audit = Audit::builder(&settings.data_dir).settings(embedded(&settings)).start().await?;
+    let audit = Audit::builder(&settings.data_dir)
+        .settings(embedded(&settings))
+        .start()
+        .await?;
     let key_file = audit.ensure_admin_key().await?;
     let shutdown = Shutdown::new();
     let tasks = Tasks::new();
-    let mut state = audit.http(HttpParts { metrics, settings: Some(http_settings(&settings)) });
+    let mut state = audit.http(HttpParts {
+        metrics,
+        settings: Some(http_settings(&settings)),
+    });
     let (ready, stopping) = (state.readiness, shutdown.signal());
     state.readiness = std::sync::Arc::new(move || {
         let mut components = ready();
-        let taking = if stopping.is_begun() { Err("shutting down".to_owned()) } else { Ok(()) };
+        let taking = if stopping.is_begun() {
+            Err("shutting down".to_owned())
+        } else {
+            Ok(())
+        };
         components.push(("http".to_owned(), taking));
         components
     });
@@ -105,12 +121,21 @@ fn http_settings(settings: &WorkerSettings) -> HttpSettings {
 }
 
 /// Says where everything is. The last line is the one that scripts wait for.
-#[expect(clippy::print_stdout, reason = "this is what a person, or a script, starts the worker to read")]
+#[expect(
+    clippy::print_stdout,
+    reason = "this is what a person, or a script, starts the worker to read"
+)]
 fn greet(settings: &WorkerSettings, address: std::net::SocketAddr, key_file: &std::path::Path) {
     let data = settings.data_dir.display();
     println!("data       {data}");
     println!("admin key  {}", key_file.display());
-    println!("public key {}", settings.data_dir.join("verifier.key").display());
-    println!("try        auditctl --url http://{address} --key-file {} status", key_file.display());
+    println!(
+        "public key {}",
+        settings.data_dir.join("verifier.key").display()
+    );
+    println!(
+        "try        auditctl --url http://{address} --key-file {} status",
+        key_file.display()
+    );
     println!("ready      http://{address}");
 }

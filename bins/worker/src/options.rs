@@ -28,7 +28,10 @@ impl Options {
             None => WorkerSettings::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
-                    vec![ConfigProblem { key: path.display().to_string(), reason: format!("cannot be read: {error}") }]
+                    vec![ConfigProblem {
+                        key: path.display().to_string(),
+                        reason: format!("cannot be read: {error}"),
+                    }]
                 })?;
                 WorkerSettings::from_json(&text)?
             }

@@ -5,7 +5,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Begins shutdown at the first signal, and leaves the process at the second.
 pub(crate) fn begin_on_signal(tasks: &Tasks, shutdown: Shutdown) {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
         tracing::error!("signals cannot be received; only a kill ends this process");
         return;

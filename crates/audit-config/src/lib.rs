@@ -88,18 +88,38 @@ impl WorkerSettings {
         let mut reader = Reader::new(text)?;
         let mut settings = Self::default();
         reader.text("dataDir", |value| settings.data_dir = value.into());
-        reader.parsed("listen", "an address and port, as 127.0.0.1:3001", |value| settings.listen = value);
+        reader.parsed(
+            "listen",
+            "an address and port, as 127.0.0.1:3001",
+            |value| settings.listen = value,
+        );
         reader.text("deploymentId", |value| settings.deployment_id = Some(value));
-        reader.one_of("logFormat", &[("human", LogFormat::Human), ("json", LogFormat::Json)], |value| {
-            settings.log_format = value;
-        });
+        reader.one_of(
+            "logFormat",
+            &[("human", LogFormat::Human), ("json", LogFormat::Json)],
+            |value| {
+                settings.log_format = value;
+            },
+        );
         reader.text("logFilter", |value| settings.log_filter = value);
-        reader.number("queue.eventsMax", 1..=1 << 40, |value| settings.queue_events_max = value);
-        reader.number("queue.bytesMax", 1 << 20..=1 << 40, |value| settings.queue_bytes_max = value);
-        reader.number("http.bodyBytesMax", 1 << 10..=1 << 30, |value| settings.http_body_bytes_max = value);
-        reader.number("http.itemsMax", 1..=1_000_000, |value| settings.http_items_max = value);
-        reader.millis("accept.maxAheadMs", |value| settings.accept_max_ahead = value);
-        reader.millis("shutdown.drainDelayMs", |value| settings.drain_delay = value);
+        reader.number("queue.eventsMax", 1..=1 << 40, |value| {
+            settings.queue_events_max = value
+        });
+        reader.number("queue.bytesMax", 1 << 20..=1 << 40, |value| {
+            settings.queue_bytes_max = value
+        });
+        reader.number("http.bodyBytesMax", 1 << 10..=1 << 30, |value| {
+            settings.http_body_bytes_max = value
+        });
+        reader.number("http.itemsMax", 1..=1_000_000, |value| {
+            settings.http_items_max = value
+        });
+        reader.millis("accept.maxAheadMs", |value| {
+            settings.accept_max_ahead = value
+        });
+        reader.millis("shutdown.drainDelayMs", |value| {
+            settings.drain_delay = value
+        });
         reader.millis("shutdown.graceMs", |value| settings.shutdown_grace = value);
         reader.finish()?;
         Ok(settings)
@@ -112,7 +132,10 @@ mod tests {
 
     #[test]
     fn an_empty_file_gives_the_defaults() {
-        assert_eq!(WorkerSettings::from_json("{}"), Ok(WorkerSettings::default()));
+        assert_eq!(
+            WorkerSettings::from_json("{}"),
+            Ok(WorkerSettings::default())
+        );
     }
 
     #[test]
@@ -141,9 +164,10 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once_with_the_nearest_known_key() {
-        let problems =
-            WorkerSettings::from_json(r#"{"dataDri":"x","listen":3001,"logFormat":"xml","queue":{"eventsMax":0},"http":7}"#)
-                .expect_err("all wrong");
+        let problems = WorkerSettings::from_json(
+            r#"{"dataDri":"x","listen":3001,"logFormat":"xml","queue":{"eventsMax":0},"http":7}"#,
+        )
+        .expect_err("all wrong");
         let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             told,

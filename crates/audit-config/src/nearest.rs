@@ -2,7 +2,10 @@
 
 /// The candidate with the fewest single-character edits, when it is near enough to be meant.
 pub(crate) fn nearest<'c>(key: &str, candidates: &[&'c str]) -> Option<&'c str> {
-    let best = candidates.iter().map(|candidate| (distance(key, candidate), *candidate)).min()?;
+    let best = candidates
+        .iter()
+        .map(|candidate| (distance(key, candidate), *candidate))
+        .min()?;
     let limit = best.1.chars().count().max(3) * 2 / 3;
     (best.0 <= limit).then_some(best.1)
 }

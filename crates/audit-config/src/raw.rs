@@ -20,10 +20,20 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(text: &str) -> Result<Self, Vec<ConfigProblem>> {
-        let problem = |reason: String| vec![ConfigProblem { key: "(file)".to_owned(), reason }];
-        let value: Value = serde_json::from_str(text).map_err(|error| problem(format!("not JSON: {error}")))?;
+        let problem = |reason: String| {
+            vec![ConfigProblem {
+                key: "(file)".to_owned(),
+                reason,
+            }]
+        };
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| problem(format!("not JSON: {error}")))?;
         match value {
-            Value::Object(root) => Ok(Self { root, known: Vec::new(), problems: Vec::new() }),
+            Value::Object(root) => Ok(Self {
+                root,
+                known: Vec::new(),
+                problems: Vec::new(),
+            }),
             _ => Err(problem("must be a JSON object".to_owned())),
         }
     }
@@ -44,7 +54,10 @@ impl Reader {
     }
 
     fn problem(&mut self, key: &str, reason: String) {
-        self.problems.push(ConfigProblem { key: key.to_owned(), reason });
+        self.problems.push(ConfigProblem {
+            key: key.to_owned(),
+            reason,
+        });
     }
 
     pub(crate) fn text(&mut self, key: &'static str, set: impl FnOnce(String)) {
@@ -55,7 +68,12 @@ impl Reader {
         }
     }
 
-    pub(crate) fn parsed<T: FromStr>(&mut self, key: &'static str, right: &str, set: impl FnOnce(T)) {
+    pub(crate) fn parsed<T: FromStr>(
+        &mut self,
+        key: &'static str,
+        right: &str,
+        set: impl FnOnce(T),
+    ) {
         match self.take(key) {
             None => {}
             Some(Value::String(text)) => match text.parse() {
@@ -66,7 +84,12 @@ impl Reader {
         }
     }
 
-    pub(crate) fn one_of<T: Copy>(&mut self, key: &'static str, known: &[(&str, T)], set: impl FnOnce(T)) {
+    pub(crate) fn one_of<T: Copy>(
+        &mut self,
+        key: &'static str,
+        known: &[(&str, T)],
+        set: impl FnOnce(T),
+    ) {
         let Some(value) = self.take(key) else { return };
         match known.iter().find(|(name, _)| value == *name) {
             Some((_, value)) => set(*value),
@@ -77,22 +100,40 @@ impl Reader {
         }
     }
 
-    pub(crate) fn number(&mut self, key: &'static str, allowed: RangeInclusive<u64>, set: impl FnOnce(u64)) {
+    pub(crate) fn number(
+        &mut self,
+        key: &'static str,
+        allowed: RangeInclusive<u64>,
+        set: impl FnOnce(u64),
+    ) {
         let Some(value) = self.take(key) else { return };
         match value.as_u64().filter(|number| allowed.contains(number)) {
             Some(number) => set(number),
-            None => self.problem(key, format!("must be a whole number from {} to {}", allowed.start(), allowed.end())),
+            None => self.problem(
+                key,
+                format!(
+                    "must be a whole number from {} to {}",
+                    allowed.start(),
+                    allowed.end()
+                ),
+            ),
         }
     }
 
     pub(crate) fn millis(&mut self, key: &'static str, set: impl FnOnce(Duration)) {
-        self.number(key, 0..=MILLIS_MAX, |millis| set(Duration::from_millis(millis)));
+        self.number(key, 0..=MILLIS_MAX, |millis| {
+            set(Duration::from_millis(millis))
+        });
     }
 
     /// What was never asked for is unknown.
     pub(crate) fn finish(mut self) -> Result<(), Vec<ConfigProblem>> {
         for (name, value) in std::mem::take(&mut self.root) {
-            let section = self.known.iter().any(|known| known.split_once('.').is_some_and(|(section, _)| section == name));
+            let section = self.known.iter().any(|known| {
+                known
+                    .split_once('.')
+                    .is_some_and(|(section, _)| section == name)
+            });
             match value {
                 Value::Object(members) if section => {
                     for member in members.keys() {
@@ -103,7 +144,11 @@ impl Reader {
                 _ => self.unknown(&name),
             }
         }
-        if self.problems.is_empty() { Ok(()) } else { Err(self.problems) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(self.problems)
+        }
     }
 
     fn unknown(&mut self, key: &str) {

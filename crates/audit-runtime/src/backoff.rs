@@ -17,12 +17,19 @@ impl Backoff {
     /// Starts over at `base`; `max` is never exceeded.
     #[must_use]
     pub const fn new(base: Duration, max: Duration) -> Self {
-        Self { base, max, attempt: 0 }
+        Self {
+            base,
+            max,
+            attempt: 0,
+        }
     }
 
     /// The next wait.
     pub fn next_wait(&mut self, random: &dyn Random) -> Duration {
-        let step = self.base.saturating_mul(1_u32.checked_shl(self.attempt.min(20)).unwrap_or(u32::MAX)).min(self.max);
+        let step = self
+            .base
+            .saturating_mul(1_u32.checked_shl(self.attempt.min(20)).unwrap_or(u32::MAX))
+            .min(self.max);
         self.attempt = self.attempt.saturating_add(1);
         let mut bytes = [0; 4];
         random.fill(&mut bytes);
@@ -56,7 +63,9 @@ mod tests {
     #[test]
     fn steps_double_up_to_the_maximum_and_start_over() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        let waits: Vec<_> = (0..6).map(|_| backoff.next_wait(&Highest).as_millis()).collect();
+        let waits: Vec<_> = (0..6)
+            .map(|_| backoff.next_wait(&Highest).as_millis())
+            .collect();
         assert_eq!(waits, [100, 200, 400, 800, 1000, 1000]);
         backoff.reset();
         assert_eq!(backoff.next_wait(&Highest).as_millis(), 100);

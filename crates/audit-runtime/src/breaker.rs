@@ -37,7 +37,15 @@ impl Breaker {
     /// Opens after `failures_max` outages in a row, for `pause`.
     #[must_use]
     pub const fn new(failures_max: u32, pause: Duration) -> Self {
-        Self { failures_max, pause, state: Mutex::new(Inner { failures: 0, opened_at: None, probing: false }) }
+        Self {
+            failures_max,
+            pause,
+            state: Mutex::new(Inner {
+                failures: 0,
+                opened_at: None,
+                probing: false,
+            }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -60,7 +68,11 @@ impl Breaker {
 
     /// The call reached the backend.
     pub fn succeeded(&self) {
-        *self.lock() = Inner { failures: 0, opened_at: None, probing: false };
+        *self.lock() = Inner {
+            failures: 0,
+            opened_at: None,
+            probing: false,
+        };
     }
 
     /// The backend was away.
@@ -94,16 +106,26 @@ mod tests {
         breaker.failed();
         assert!(breaker.allows());
         breaker.failed();
-        assert_eq!((breaker.allows(), breaker.state()), (false, BreakerState::Open));
+        assert_eq!(
+            (breaker.allows(), breaker.state()),
+            (false, BreakerState::Open)
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        assert_eq!((breaker.allows(), breaker.allows()), (true, false), "one probe only");
+        assert_eq!(
+            (breaker.allows(), breaker.allows()),
+            (true, false),
+            "one probe only"
+        );
         breaker.failed();
         assert!(!breaker.allows(), "a failed probe opens it again");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(breaker.allows());
         breaker.succeeded();
-        assert_eq!((breaker.allows(), breaker.state()), (true, BreakerState::Closed));
+        assert_eq!(
+            (breaker.allows(), breaker.state()),
+            (true, BreakerState::Closed)
+        );
     }
 
     #[test]

@@ -23,16 +23,25 @@ pub struct SystemClock;
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
-    #[expect(clippy::expect_used, reason = "without entropy no salt and no key can be made; there is nothing to recover")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without entropy no salt and no key can be made; there is nothing to recover"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
-        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), bytes).expect("the system has a random source");
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), bytes)
+            .expect("the system has a random source");
     }
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the machine"
+    )]
     fn now_micros(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 }

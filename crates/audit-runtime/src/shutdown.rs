@@ -29,7 +29,9 @@ impl Shutdown {
     /// A signal to hand to a task.
     #[must_use]
     pub fn signal(&self) -> ShutdownSignal {
-        ShutdownSignal { token: self.token.clone() }
+        ShutdownSignal {
+            token: self.token.clone(),
+        }
     }
 }
 

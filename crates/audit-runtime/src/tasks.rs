@@ -38,7 +38,11 @@ impl Tasks {
                 && error.is_panic()
             {
                 tracing::error!(task = name, "task panicked");
-                inner.lock().unwrap_or_else(PoisonError::into_inner).failed.push(name);
+                inner
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .failed
+                    .push(name);
             }
         });
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,12 +53,22 @@ impl Tasks {
     /// Names of tasks that panicked; readiness fails while there are any.
     #[must_use]
     pub fn failed(&self) -> Vec<&'static str> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).failed.clone()
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .failed
+            .clone()
     }
 
     /// Waits until all tasks have ended, at most `grace`; names those that have not.
     pub async fn join(&self, grace: Duration) -> Vec<&'static str> {
-        let running = std::mem::take(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner).running);
+        let running = std::mem::take(
+            &mut self
+                .inner
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .running,
+        );
         let deadline = tokio::time::Instant::now() + grace;
         let mut left = Vec::new();
         for (name, handle) in running {

@@ -9,10 +9,12 @@ use audit_integrity::checkpoint::CheckpointAnchor;
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::{LedgerId, Origin};
 use audit_keydir::{FileAnchor, KeyDir};
+use audit_pipeline::follower::TextFollower;
 use audit_pipeline::verification::{Verification, VerificationPorts};
 use audit_pipeline::{
-    AcceptParts, AcceptSettings, Acceptor, Checkpointed, Directory, DirectoryPorts, Lane, LaneParts, LaneSettings, LaneSwitch, Plugin,
-    Processor, Refusal, Registry, Settlements, Signer, SignerPorts,
+    AcceptParts, AcceptSettings, Acceptor, Checkpointed, Directory, DirectoryPorts, Lane,
+    LaneParts, LaneSettings, LaneSwitch, Plugin, Processor, Refusal, Registry, Settlements, Signer,
+    SignerPorts,
 };
 use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, Clock, Random, Shutdown, SystemClock, SystemRandom, Tasks};
@@ -102,7 +104,10 @@ impl Builder {
     #[must_use]
     pub fn processor_fn<F>(mut self, name: &str, process: F) -> Self
     where
-        F: Fn(&audit_event::AuditEvent) -> Result<audit_event::Object, Refusal> + Send + Sync + 'static,
+        F: Fn(&audit_event::AuditEvent) -> Result<audit_event::Object, Refusal>
+            + Send
+            + Sync
+            + 'static,
     {
         self.registry.processor_fn(name, process);
         self
@@ -127,15 +132,27 @@ impl Builder {
     /// # Errors
     /// Which part does not start, and why; nothing runs then.
     pub async fn start(self) -> Result<Audit, StartError> {
-        let Self { settings, registry, clock, random } = self;
+        let Self {
+            settings,
+            registry,
+            clock,
+            random,
+        } = self;
         let dir = settings.data_dir.clone();
-        let sqlite = SqliteStore::open(&dir, settings.store.clone(), Arc::clone(&clock))
-            .map_err(|source| StartError::Store { dir: dir.clone(), source })?;
+        let sqlite = SqliteStore::open(&dir, settings.store.clone(), Arc::clone(&clock)).map_err(
+            |source| StartError::Store {
+                dir: dir.clone(),
+                source,
+            },
+        )?;
         let store = sqlite.store();
         let (keydir, anchor) = open_keys(&settings, &store, &clock, &random).await?;
         let queue_path = dir.join("queue.db");
         let queue = EmbeddedQueue::open(&queue_path, settings.queue.clone(), Arc::clone(&clock))
-            .map_err(|source| StartError::Queue { dir: dir.clone(), source })?;
+            .map_err(|source| StartError::Queue {
+                dir: dir.clone(),
+                source,
+            })?;
         let parts = Parts {
             registry: Arc::new(registry),
             deployment_id: keydir.deployment_id().into(),
@@ -166,19 +183,37 @@ async fn open_keys(
     if first && known.is_some() {
         // New keys cannot continue an old ledger; only the operator can say where the old ones are.
         let store = known.unwrap_or_default();
-        return Err(StartError::OtherDeployment { keys: "(none)".to_owned(), store });
+        return Err(StartError::OtherDeployment {
+            keys: "(none)".to_owned(),
+            store,
+        });
     }
-    let keydir = Arc::new(KeyDir::open_or_create(&dir, configured, Arc::clone(random), Arc::clone(clock))?);
+    let keydir = Arc::new(KeyDir::open_or_create(
+        &dir,
+        configured,
+        Arc::clone(random),
+        Arc::clone(clock),
+    )?);
     let anchor_dir = dir.join("anchor");
     // Only a store that never had a deployment may begin without an anchor.
-    let anchor = if known.is_none() { FileAnchor::create(&anchor_dir)? } else { FileAnchor::at(&anchor_dir) };
+    let anchor = if known.is_none() {
+        FileAnchor::create(&anchor_dir)?
+    } else {
+        FileAnchor::at(&anchor_dir)
+    };
     match known {
         None => {
             let now = Timestamp::from_micros(clock.now_micros()).unwrap_or(Timestamp::EPOCH);
-            store.ledgers.set_deployment_id(keydir.deployment_id(), now).await?;
+            store
+                .ledgers
+                .set_deployment_id(keydir.deployment_id(), now)
+                .await?;
         }
         Some(store) if store != keydir.deployment_id() => {
-            return Err(StartError::OtherDeployment { keys: keydir.deployment_id().to_owned(), store });
+            return Err(StartError::OtherDeployment {
+                keys: keydir.deployment_id().to_owned(),
+                store,
+            });
         }
         Some(_same) => {}
     }
@@ -212,9 +247,14 @@ impl Parts {
         let keys: Arc<dyn KeySource> = Arc::clone(&self.keys) as _;
         let anchor: Arc<dyn CheckpointAnchor> = Arc::clone(&self.anchor) as _;
         let ledgers: Vec<LedgerId> = ledgers(&self.settings).collect();
-        let directory_ports =
-            DirectoryPorts::new(&self.store, Arc::clone(&keys), Arc::clone(&self.clock), Arc::clone(&self.random));
-        let directory = Directory::open(directory_ports, &self.deployment_id, OWNER, &ledgers).await?;
+        let directory_ports = DirectoryPorts::new(
+            &self.store,
+            Arc::clone(&keys),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+        );
+        let directory =
+            Directory::open(directory_ports, &self.deployment_id, OWNER, &ledgers).await?;
 
         let (settlements, checkpointed) = (Settlements::default(), Checkpointed::new());
         let (front, lanes_tasks, back) = (Tasks::new(), Tasks::new(), Tasks::new());
@@ -248,10 +288,22 @@ impl Parts {
         };
         let lanes = self.start_lanes(&lane_parts, &ledgers, &lanes_tasks);
         let signer_ports = SignerPorts::new(&self.store, Arc::clone(&anchor), Arc::clone(&keys));
-        back.spawn("signer", Signer::new(signer_ports, checkpointed.clone(), OWNER).run(stop_back.signal()));
+        back.spawn(
+            "signer",
+            Signer::new(signer_ports, checkpointed.clone(), OWNER).run(stop_back.signal()),
+        );
         back.spawn("directory", directory.run(stop_back.signal()));
+        if let Some(follower) = TextFollower::of(&self.store, Arc::clone(&self.random)) {
+            back.spawn("text follower", follower.run(stop_back.signal()));
+        }
         let verification = Verification::new(
-            VerificationPorts::new(&self.store, anchor, Arc::clone(&keys), Arc::clone(&self.clock), Arc::clone(&self.random)),
+            VerificationPorts::new(
+                &self.store,
+                anchor,
+                Arc::clone(&keys),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.random),
+            ),
             &self.deployment_id,
         );
         Ok(Audit::new(Inner {
@@ -277,10 +329,21 @@ impl Parts {
         }))
     }
 
-    fn start_lanes(&self, parts: &LaneParts, ledgers: &[LedgerId], tasks: &Tasks) -> Vec<Arc<LaneSwitch>> {
+    fn start_lanes(
+        &self,
+        parts: &LaneParts,
+        ledgers: &[LedgerId],
+        tasks: &Tasks,
+    ) -> Vec<Arc<LaneSwitch>> {
         let lanes = ledgers.iter().map(|ledger| {
             let origin = Origin::new(&self.deployment_id, *ledger);
-            let lane = Lane::new(parts.clone(), self.settings.lane.clone(), *ledger, origin, OWNER.to_owned());
+            let lane = Lane::new(
+                parts.clone(),
+                self.settings.lane.clone(),
+                *ledger,
+                origin,
+                OWNER.to_owned(),
+            );
             let switch = lane.switch();
             tasks.spawn("lane", lane.run());
             switch

@@ -36,7 +36,9 @@ pub enum StartError {
     #[error("the directory ledger cannot be opened")]
     Directory(#[from] audit_pipeline::DirectoryError),
     /// Keys and store belong to different deployments.
-    #[error("the keys are of deployment {keys}, the store is of {store}; restore the keys that belong to it")]
+    #[error(
+        "the keys are of deployment {keys}, the store is of {store}; restore the keys that belong to it"
+    )]
     OtherDeployment {
         /// Of the keys.
         keys: String,

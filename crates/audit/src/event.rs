@@ -3,8 +3,8 @@
 use audit_event::event::StatedId;
 use audit_event::timestamp::TimestampForm;
 use audit_event::{
-    Classification, EventId, Number, Object, OrganizationId, SessionContext, Severity, Source, Statement, Status,
-    Timestamp, Value,
+    Classification, EventId, Number, Object, OrganizationId, SessionContext, Severity, Source,
+    Statement, Status, Timestamp, Value,
 };
 
 /// What an application wants recorded. Only action and status are required; the time of recording is used when none is
@@ -43,7 +43,10 @@ pub fn event(action: impl Into<String>, status: Status) -> Event {
         producer_proof: None,
         details: Object::new(),
     };
-    Event { timestamp: None, statement }
+    Event {
+        timestamp: None,
+        statement,
+    }
 }
 
 impl Event {
@@ -77,7 +80,11 @@ impl Event {
 
     /// What it was done to.
     #[must_use]
-    pub fn target(mut self, resource_type: impl Into<String>, resource_id: impl Into<String>) -> Self {
+    pub fn target(
+        mut self,
+        resource_type: impl Into<String>,
+        resource_id: impl Into<String>,
+    ) -> Self {
         self.statement.target_resource_type = Some(resource_type.into());
         self.statement.target_resource_id = Some(resource_id.into());
         self

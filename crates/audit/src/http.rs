@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
-use audit_http::{AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key};
+use audit_http::{
+    AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key,
+};
 use audit_pipeline::verification::{Verification, VerifyRequest};
 use audit_runtime::Tasks;
 use audit_store::Role;
@@ -45,7 +47,10 @@ impl Audit {
             random: Arc::clone(&inner.random),
             registry: Arc::clone(&inner.registry),
             deployment_id: Arc::clone(&inner.deployment_id),
-            verify: Arc::new(Runs { verification: inner.verification.clone(), tasks: inner.front.clone() }),
+            verify: Arc::new(Runs {
+                verification: inner.verification.clone(),
+                tasks: inner.front.clone(),
+            }),
             metrics: parts.metrics,
             readiness: Arc::new(move || readiness.components()),
             settings: Arc::new(settings),
@@ -72,7 +77,10 @@ impl Audit {
         };
         let (key, text) = new_api_key(&*self.inner.random, &*self.inner.clock, request);
         // The file first: a key that nobody can read would lock everybody out.
-        write_private(&path, &text).map_err(|source| StartError::Io { path: path.clone(), source })?;
+        write_private(&path, &text).map_err(|source| StartError::Io {
+            path: path.clone(),
+            source,
+        })?;
         self.inner.store.api_keys.create(&key).await?;
         Ok(path)
     }
@@ -87,7 +95,11 @@ fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
     std::fs::rename(&beside, path)
@@ -103,22 +115,36 @@ struct Runs {
 impl VerifyRuns for Runs {
     async fn start(&self, body: VerifyBody) -> Result<String, String> {
         let request = VerifyRequest {
-            ledger: body.ledger.as_deref().map(str::parse).transpose().map_err(|_source| "ledger: a number, or directory".to_owned())?,
+            ledger: body
+                .ledger
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(|_source| "ledger: a number, or directory".to_owned())?,
             since: time("since", body.since.as_deref())?,
             until: time("until", body.until.as_deref())?,
             checkpoints: body.checkpoints,
         };
-        self.verification.begin(request, &self.tasks).await.map_err(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a verification run was not begun");
-            "the run cannot be begun now".to_owned()
-        })
+        self.verification
+            .begin(request, &self.tasks)
+            .await
+            .map_err(|error| {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a verification run was not begun"
+                );
+                "the run cannot be begun now".to_owned()
+            })
     }
 
     async fn report(&self, run: &str) -> Option<String> {
         match self.verification.report(run).await {
             Ok(report) => report,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a report cannot be read");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a report cannot be read"
+                );
                 None
             }
         }
@@ -126,6 +152,10 @@ impl VerifyRuns for Runs {
 }
 
 fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {
-    let parsed = text.map(|text| Timestamp::parse(text, MissingZone::Refuse)).transpose();
-    parsed.map(|parsed| parsed.map(|(time, _)| time)).map_err(|_source| format!("{name}: an RFC 3339 time with a zone"))
+    let parsed = text
+        .map(|text| Timestamp::parse(text, MissingZone::Refuse))
+        .transpose();
+    parsed
+        .map(|parsed| parsed.map(|(time, _)| time))
+        .map_err(|_source| format!("{name}: an RFC 3339 time with a zone"))
 }

@@ -43,7 +43,8 @@ pub use running::{Audit, Component, Recorded};
 
 // The nouns an embedder writes.
 pub use audit_event::{
-    AuditEvent, Classification, EventId, Number, Object, OrganizationId, SessionContext, Severity, Source, Status, Timestamp, Value,
+    AuditEvent, Classification, EventId, Number, Object, OrganizationId, SessionContext, Severity,
+    Source, Status, Timestamp, Value,
 };
 pub use audit_integrity::verify::{Finding, FindingKind, Outcome, Report};
 pub use audit_pipeline::verification::VerifyRequest;

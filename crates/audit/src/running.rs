@@ -11,7 +11,8 @@ use audit_integrity::verify::Report;
 use audit_pipeline::status::{self, Status, StatusError};
 use audit_pipeline::verification::{Verification, VerifyError, VerifyRequest};
 use audit_pipeline::{
-    AcceptError, AcceptRequest, Acceptor, Ack, Address, Caller, Checkpointed, Item, ItemStatus, LaneSwitch, Registry,
+    AcceptError, AcceptRequest, Acceptor, Ack, Address, Caller, Checkpointed, Item, ItemStatus,
+    LaneSwitch, Registry,
 };
 use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, BreakerState, Clock, Random, Shutdown, Tasks};
@@ -75,7 +76,9 @@ impl Audit {
     }
 
     pub(crate) fn new(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Records an event; it is on disk (fsync'd) when this returns.
@@ -107,19 +110,34 @@ impl Audit {
             traceparent: None,
             internal: false,
         };
-        let accepted = self.inner.acceptor.accept(request).await.map_err(|error| match error {
-            AcceptError::Busy { .. } => RecordError::Unavailable("too much is in work".to_owned()),
-            other => RecordError::Unavailable(other.to_string()),
-        })?;
+        let accepted = self
+            .inner
+            .acceptor
+            .accept(request)
+            .await
+            .map_err(|error| match error {
+                AcceptError::Busy { .. } => {
+                    RecordError::Unavailable("too much is in work".to_owned())
+                }
+                other => RecordError::Unavailable(other.to_string()),
+            })?;
         let result = accepted.results.into_iter().next();
         let result = result.ok_or_else(|| RecordError::Unavailable("no answer".to_owned()))?;
         match (result.status, result.id) {
             (ItemStatus::Rejected, _) => Err(RecordError::Rejected(result.errors)),
             (ItemStatus::Retry, _) | (_, None) => {
-                let why = result.errors.first().map(|problem| problem.message.clone()).unwrap_or_default();
+                let why = result
+                    .errors
+                    .first()
+                    .map(|problem| problem.message.clone())
+                    .unwrap_or_default();
                 Err(RecordError::Unavailable(why))
             }
-            (_, Some(id)) => Ok(Recorded { id, address: result.address, sealed: result.sealed }),
+            (_, Some(id)) => Ok(Recorded {
+                id,
+                address: result.address,
+                sealed: result.sealed,
+            }),
         }
     }
 
@@ -128,8 +146,13 @@ impl Audit {
     /// # Errors
     /// When the store does not answer, or no index serves the search in time.
     pub async fn search(&self, filter: Filter) -> Result<Vec<StoredEvent>, StoreError> {
-        let request =
-            PageRequest { filter, scope: OrganizationScope::All, order: Order::Newest, limit: 100, after: None };
+        let request = PageRequest {
+            filter,
+            scope: OrganizationScope::All,
+            order: Order::Newest,
+            limit: 100,
+            after: None,
+        };
         Ok(self.search_page(&request).await?.events)
     }
 
@@ -146,7 +169,10 @@ impl Audit {
     /// # Errors
     /// When the store or the keys cannot be read; what is wrong with the record is in the report.
     pub async fn verify(&self) -> Result<Report, VerifyError> {
-        self.inner.verification.verify(&VerifyRequest::default()).await
+        self.inner
+            .verification
+            .verify(&VerifyRequest::default())
+            .await
     }
 
     /// The conservation law's numbers.
@@ -199,21 +225,41 @@ impl Inner {
         let queue = self.acceptor.trouble().map_or(Ok(()), Err);
         let store = match self.breaker.state() {
             BreakerState::Closed => Ok(()),
-            BreakerState::Open | BreakerState::HalfOpen => Err("the store takes no writes".to_owned()),
+            BreakerState::Open | BreakerState::HalfOpen => {
+                Err("the store takes no writes".to_owned())
+            }
         };
         let stopped = self.lanes.iter().filter(|lane| lane.is_stopped()).count();
-        let lanes = if stopped == 0 { Ok(()) } else { Err(format!("{stopped} lanes stopped; the log says why")) };
-        let failed = [&self.front, &self.lanes_tasks, &self.back].iter().flat_map(|tasks| tasks.failed()).count();
-        let tasks = if failed == 0 { Ok(()) } else { Err(format!("{failed} tasks panicked")) };
-        [("queue", queue), ("store", store), ("lanes", lanes), ("tasks", tasks)]
-            .into_iter()
-            .map(|(name, health)| (name.to_owned(), health))
-            .collect()
+        let lanes = if stopped == 0 {
+            Ok(())
+        } else {
+            Err(format!("{stopped} lanes stopped; the log says why"))
+        };
+        let failed = [&self.front, &self.lanes_tasks, &self.back]
+            .iter()
+            .flat_map(|tasks| tasks.failed())
+            .count();
+        let tasks = if failed == 0 {
+            Ok(())
+        } else {
+            Err(format!("{failed} tasks panicked"))
+        };
+        [
+            ("queue", queue),
+            ("store", store),
+            ("lanes", lanes),
+            ("tasks", tasks),
+        ]
+        .into_iter()
+        .map(|(name, health)| (name.to_owned(), health))
+        .collect()
     }
 }
 
 impl fmt::Debug for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audit").field("deployment_id", &self.inner.deployment_id).finish_non_exhaustive()
+        f.debug_struct("Audit")
+            .field("deployment_id", &self.inner.deployment_id)
+            .finish_non_exhaustive()
     }
 }

@@ -16,7 +16,10 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(at: &Path, mebibytes: u32) -> Self {
         let size = format!("size={mebibytes}m");
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(at)
+            .status();
         assert!(
             status.is_ok_and(|status| status.success()),
             "this test mounts a small tmpfs: run it as root, or in `unshare --map-root-user --mount`"
@@ -26,7 +29,14 @@ impl SmallDisk {
 
     fn grow(&self, mebibytes: u32) {
         let options = format!("remount,size={mebibytes}m");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().expect("mount runs").success());
+        assert!(
+            Command::new("mount")
+                .args(["-o", &options])
+                .arg(&self.0)
+                .status()
+                .expect("mount runs")
+                .success()
+        );
     }
 }
 
@@ -51,13 +61,22 @@ async fn a_full_disk_refuses_clearly_and_loses_nothing_that_was_acknowledged() {
         let (client, stop) = (client.clone(), Arc::clone(&stop));
         tokio::spawn(async move { send_all(&client, total, &stop).await })
     };
-    tokio::time::timeout(Duration::from_secs(60), wait_for_refusal(&client)).await.expect("24 MiB fill within a minute");
+    tokio::time::timeout(Duration::from_secs(60), wait_for_refusal(&client))
+        .await
+        .expect("24 MiB fill within a minute");
     stop.store(true, Ordering::Relaxed);
     let told = sending.await.expect("the senders end");
-    assert!(!told.acknowledged.is_empty() && told.acknowledged.len() < total, "{}", told.acknowledged.len());
+    assert!(
+        !told.acknowledged.is_empty() && told.acknowledged.len() < total,
+        "{}",
+        told.acknowledged.len()
+    );
     for (status, answer) in &told.refusals {
         assert_eq!(*status, 503);
-        assert!(answer.contains("space") || answer.contains("full") || answer.contains("retry"), "a clear refusal: {answer}");
+        assert!(
+            answer.contains("space") || answer.contains("full") || answer.contains("retry"),
+            "a clear refusal: {answer}"
+        );
     }
 
     // With the disk still full the process may be killed, too.
@@ -70,7 +89,10 @@ async fn a_full_disk_refuses_clearly_and_loses_nothing_that_was_acknowledged() {
     let unique: BTreeSet<_> = stored.iter().cloned().collect();
     assert_eq!(stored.len(), unique.len(), "no id is stored twice");
     let missing: Vec<_> = told.acknowledged.difference(&unique).collect();
-    assert!(missing.is_empty(), "acknowledged and not stored: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "acknowledged and not stored: {missing:?}"
+    );
     assert_eq!(client.verify().await["result"], "pass");
 
     // There is room again: what is sent now is taken.

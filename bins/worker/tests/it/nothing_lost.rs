@@ -12,7 +12,11 @@ const KILLS: usize = 20;
 
 /// 50,000 with `./scripts/test --full`.
 fn total() -> usize {
-    if std::env::var("AUDIT_TEST_FULL").as_deref() == Ok("true") { 50_000 } else { 10_000 }
+    if std::env::var("AUDIT_TEST_FULL").as_deref() == Ok("true") {
+        50_000
+    } else {
+        10_000
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,7 +42,11 @@ async fn every_acknowledged_event_survives_twenty_kills_exactly_once() {
     }
     let told = sending.await.expect("the senders end");
 
-    assert_eq!(told.acknowledged.len(), total(), "every batch was acknowledged in the end");
+    assert_eq!(
+        told.acknowledged.len(),
+        total(),
+        "every batch was acknowledged in the end"
+    );
     let status = client.settled_status().await;
     assert_conserved(&status);
     assert_eq!(number(&status, "conflict"), 0, "{status}");
@@ -47,8 +55,15 @@ async fn every_acknowledged_event_survives_twenty_kills_exactly_once() {
     let stored = client.all_ids().await;
     let unique: BTreeSet<_> = stored.iter().cloned().collect();
     assert_eq!(stored.len(), unique.len(), "no id is stored twice");
-    assert_eq!(unique, told.acknowledged, "exactly what was acknowledged is stored");
-    assert_eq!(number(&status, "stored"), u64::try_from(unique.len()).expect("small"), "{status}");
+    assert_eq!(
+        unique, told.acknowledged,
+        "exactly what was acknowledged is stored"
+    );
+    assert_eq!(
+        number(&status, "stored"),
+        u64::try_from(unique.len()).expect("small"),
+        "{status}"
+    );
 
     let report = client.verify().await;
     assert_eq!(report["result"], "pass", "{report}");
@@ -58,7 +73,9 @@ async fn every_acknowledged_event_survives_twenty_kills_exactly_once() {
 fn uuid_byte() -> u8 {
     // The standard library's hash seed is the nearest random byte without another dependency.
     use std::hash::{BuildHasher, Hasher};
-    let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let hash = std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish();
     hash.to_le_bytes()[0]
 }
 

@@ -26,7 +26,12 @@ impl Worker {
     pub fn start_at(data_dir: &Path, port: u16, extra: &[&str]) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
-            .args(["--data-dir", data_dir.to_str().expect("a UTF-8 path"), "--listen", &address])
+            .args([
+                "--data-dir",
+                data_dir.to_str().expect("a UTF-8 path"),
+                "--listen",
+                &address,
+            ])
             .args(extra)
             .stdout(Stdio::piped())
             .spawn()
@@ -41,9 +46,17 @@ impl Worker {
                 break;
             }
         }
-        let worker = Self { child, data_dir: data_dir.to_owned(), address, greeting };
+        let worker = Self {
+            child,
+            data_dir: data_dir.to_owned(),
+            address,
+            greeting,
+        };
         assert!(
-            worker.greeting.last().is_some_and(|line| line.contains("ready")),
+            worker
+                .greeting
+                .last()
+                .is_some_and(|line| line.contains("ready")),
             "the worker ended before it was ready: {:?}",
             worker.greeting
         );
@@ -57,7 +70,10 @@ impl Worker {
 
     /// The admin key it created at its first start.
     pub fn admin_key(&self) -> String {
-        std::fs::read_to_string(self.data_dir.join("admin.key")).expect("the key file").trim().to_owned()
+        std::fs::read_to_string(self.data_dir.join("admin.key"))
+            .expect("the key file")
+            .trim()
+            .to_owned()
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -69,13 +85,22 @@ impl Worker {
     /// SIGTERM, and waits for its exit code.
     pub fn terminate(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(status) = self.child.try_wait().expect("waitable") {
                 return status.code();
             }
-            assert!(Instant::now() < deadline, "the worker did not end within 30 s of SIGTERM");
+            assert!(
+                Instant::now() < deadline,
+                "the worker did not end within 30 s of SIGTERM"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -91,7 +116,10 @@ impl Drop for Worker {
 
 /// A port nobody listens on now.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a free port")
+        .port()
 }
 
 /// A client that talks to a worker as its admin.
@@ -105,21 +133,44 @@ pub struct Client {
 impl Client {
     /// For a running worker.
     pub fn new(worker: &Worker) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-        Self { http, url: worker.url(), key: worker.admin_key() }
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(10))
+            .build()
+            .expect("a client");
+        Self {
+            http,
+            url: worker.url(),
+            key: worker.admin_key(),
+        }
     }
 
     /// GET a path; the status and the JSON body.
     pub async fn get(&self, path: &str) -> Result<(u16, Value), reqwest::Error> {
-        let response = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await?;
+        let response = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(&self.key)
+            .send()
+            .await?;
         let status = response.status().as_u16();
         Ok((status, response.json().await?))
     }
 
     /// POST a JSON body with an idempotency key; the status and the JSON body.
-    pub async fn post(&self, path: &str, body: String, idempotency_key: &str) -> Result<(u16, Value), reqwest::Error> {
-        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.key).body(body);
-        let request = request.header("content-type", "application/json").header("idempotency-key", idempotency_key);
+    pub async fn post(
+        &self,
+        path: &str,
+        body: String,
+        idempotency_key: &str,
+    ) -> Result<(u16, Value), reqwest::Error> {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(&self.key)
+            .body(body);
+        let request = request
+            .header("content-type", "application/json")
+            .header("idempotency-key", idempotency_key);
         let response = request.send().await?;
         let status = response.status().as_u16();
         Ok((status, response.json().await?))
@@ -134,7 +185,10 @@ impl Client {
             if number(&status, "queued") == 0 {
                 return status;
             }
-            assert!(Instant::now() < deadline, "still queued after a minute: {status}");
+            assert!(
+                Instant::now() < deadline,
+                "still queued after a minute: {status}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -144,8 +198,10 @@ impl Client {
         let mut ids = Vec::new();
         let mut cursor = String::new();
         loop {
-            let (code, page) =
-                self.get(&format!("/v1/events?order=oldest&limit=1000{cursor}")).await.expect("the worker answers");
+            let (code, page) = self
+                .get(&format!("/v1/events?order=oldest&limit=1000{cursor}"))
+                .await
+                .expect("the worker answers");
             assert_eq!(code, 200, "{page}");
             for stored in page["events"].as_array().expect("events") {
                 ids.push(stored["event"]["id"].as_str().expect("an id").to_owned());
@@ -159,17 +215,26 @@ impl Client {
 
     /// Runs a verification to its end and gives back the report.
     pub async fn verify(&self) -> Value {
-        let (code, started) = self.post("/v1/verify", "{}".to_owned(), "verify").await.expect("the worker answers");
+        let (code, started) = self
+            .post("/v1/verify", "{}".to_owned(), "verify")
+            .await
+            .expect("the worker answers");
         assert_eq!(code, 202, "{started}");
         let run = started["run"].as_str().expect("a run id").to_owned();
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let (code, report) = self.get(&format!("/v1/verify/{run}")).await.expect("the worker answers");
+            let (code, report) = self
+                .get(&format!("/v1/verify/{run}"))
+                .await
+                .expect("the worker answers");
             assert_eq!(code, 200, "{report}");
             if report["state"] != "running" {
                 return report;
             }
-            assert!(Instant::now() < deadline, "still running after two minutes: {report}");
+            assert!(
+                Instant::now() < deadline,
+                "still running after two minutes: {report}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -177,12 +242,20 @@ impl Client {
 
 /// A number of the status.
 pub fn number(status: &Value, name: &str) -> u64 {
-    status[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {status}"))
+    status[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number {name} in {status}"))
 }
 
 /// accepted = stored + duplicate + conflict + deadLettered + queued, to the last event.
 pub fn assert_conserved(status: &Value) {
-    let parts: u64 =
-        ["stored", "duplicate", "conflict", "deadLettered", "queued"].iter().map(|name| number(status, name)).sum();
-    assert_eq!(number(status, "accepted"), parts, "the books do not balance: {status}");
+    let parts: u64 = ["stored", "duplicate", "conflict", "deadLettered", "queued"]
+        .iter()
+        .map(|name| number(status, name))
+        .sum();
+    assert_eq!(
+        number(status, "accepted"),
+        parts,
+        "the books do not balance: {status}"
+    );
 }

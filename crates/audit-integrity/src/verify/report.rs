@@ -164,6 +164,12 @@ impl Report {
         self.findings.iter().any(|finding| finding.kind == kind)
     }
 
+    /// Whether everything was decided and nothing was found wrong.
+    #[must_use]
+    pub fn is_pass(&self) -> bool {
+        self.result() == RunResult::Pass
+    }
+
     /// What it comes to. Nothing checked is never a pass.
     #[must_use]
     pub fn result(&self) -> RunResult {
