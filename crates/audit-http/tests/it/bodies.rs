@@ -27,6 +27,9 @@ fn ids(answer: &Answer) -> Vec<String> {
         .collect()
 }
 
+/// Headers, body, and how many events are in it.
+type Case = (Vec<(&'static str, &'static str)>, Vec<u8>, usize);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_arrays_envelopes_lines_and_packed_bodies_are_all_taken() {
     let rig = Rig::start().await;
@@ -54,7 +57,7 @@ async fn objects_arrays_envelopes_lines_and_packed_bodies_are_all_taken() {
         ("content-type", "application/json; charset=utf-8"),
         ("content-type", "application/x-ndjson"),
     );
-    let cases: Vec<(Vec<(&str, &str)>, Vec<u8>, usize)> = vec![
+    let cases: Vec<Case> = vec![
         (vec![], event(0).to_string().into(), 1),
         (vec![json_type], json!(three(1)).to_string().into(), 3),
         (
