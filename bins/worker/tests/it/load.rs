@@ -1,31 +1,30 @@
 //! Senders that retry until they are told that their events are safe.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::worker::Client;
 
 /// Events a request carries.
-pub const BATCH: usize = 50;
+pub(crate) const BATCH: usize = 50;
 
 /// What the senders were told.
 #[derive(Debug, Default)]
-pub struct Told {
+pub(crate) struct Told {
     /// Ids that were acknowledged.
-    pub acknowledged: BTreeSet<String>,
+    pub(crate) acknowledged: BTreeSet<String>,
     /// Requests that were refused with a 5xx and its reason.
-    pub refusals: Vec<(u16, String)>,
+    pub(crate) refusals: Vec<(u16, String)>,
 }
 
 /// The id of event `n`.
-pub fn id_of(n: usize) -> String {
+pub(crate) fn id_of(n: usize) -> String {
     format!("0193a5c0-0000-7000-8000-{n:012x}")
 }
 
 /// A batch of events, the same bytes at every attempt.
-pub fn body(first: usize) -> String {
+pub(crate) fn body(first: usize) -> String {
     let events: Vec<String> = (first..first + BATCH)
         .map(|n| {
             let id = id_of(n);
@@ -38,52 +37,49 @@ pub fn body(first: usize) -> String {
     format!("[{}]", events.join(","))
 }
 
-/// Sends events `0..total` from four tasks; each batch is retried until it is acknowledged or `stop` is set.
-pub async fn send_all(client: &Client, total: usize, stop: &Arc<AtomicBool>) -> Told {
+/// When the senders stop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// When every batch is acknowledged.
+    Acknowledged,
+    /// When so many requests were refused, or every batch is acknowledged.
+    Refused(usize),
+}
+
+/// Sends events `0..total` from four tasks; each batch is retried until it is acknowledged or the end has come.
+pub(crate) async fn send_all(client: &Client, total: usize, until: Until) -> Told {
     let told = Arc::new(Mutex::new(Told::default()));
     let mut senders = tokio::task::JoinSet::new();
     for sender in 0..4 {
-        let (client, told, stop) = (client.clone(), Arc::clone(&told), Arc::clone(stop));
+        let (client, told) = (client.clone(), Arc::clone(&told));
         senders.spawn(async move {
             for first in (sender * BATCH..total).step_by(4 * BATCH) {
-                send_batch(&client, first, &told, &stop).await;
+                send_batch(&client, first, &told, until).await;
             }
         });
     }
     while let Some(sent) = senders.join_next().await {
         sent.expect("a sender does not panic");
     }
-    Arc::try_unwrap(told)
-        .expect("the senders ended")
-        .into_inner()
-        .expect("not poisoned")
+    Arc::try_unwrap(told).expect("the senders ended").into_inner().expect("not poisoned")
 }
 
-async fn send_batch(client: &Client, first: usize, told: &Mutex<Told>, stop: &AtomicBool) {
+async fn send_batch(client: &Client, first: usize, told: &Mutex<Told>, until: Until) {
     let body = body(first);
-    while !stop.load(Ordering::Relaxed) {
-        match client
-            .post("/v1/events", body.clone(), &format!("batch-{first}"))
-            .await
-        {
+    let over = || matches!(until, Until::Refused(most) if told.lock().expect("not poisoned").refusals.len() >= most);
+    while !over() {
+        match client.post("/v1/events", body.clone(), &format!("batch-{first}")).await {
             Ok((202, answer)) => {
                 let mut told = told.lock().expect("not poisoned");
                 for result in answer["results"].as_array().expect("results") {
                     assert_eq!(result["status"], "accepted", "{result}");
-                    told.acknowledged
-                        .insert(result["id"].as_str().expect("an id").to_owned());
+                    told.acknowledged.insert(result["id"].as_str().expect("an id").to_owned());
                 }
                 return;
             }
             Ok((status, answer)) => {
-                assert_eq!(
-                    status, 503,
-                    "only 202 and 503 are right answers to these events: {answer}"
-                );
-                told.lock()
-                    .expect("not poisoned")
-                    .refusals
-                    .push((status, answer.to_string()));
+                assert_eq!(status, 503, "only 202 and 503 are right answers to these events: {answer}");
+                told.lock().expect("not poisoned").refusals.push((status, answer.to_string()));
             }
             // Killed under the request, or not up again yet.
             Err(_) => {}

@@ -1,18 +1,16 @@
 //! SIGKILL at random moments while events are sent: nothing acknowledged is lost, nothing is stored twice.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::load::{self, send_all};
+use crate::load::{self, Until, send_all};
 use crate::worker::{Client, Worker, assert_conserved, free_port, number};
 
 const KILLS: usize = 20;
 
 /// 50,000 with `./scripts/test --full`.
 fn total() -> usize {
-    if std::env::var("AUDIT_TEST_FULL").as_deref() == Ok("true") {
+    if std::env::var_os("AUDIT_TEST_FULL").is_some_and(|full| full == "true") {
         50_000
     } else {
         10_000
@@ -25,11 +23,9 @@ async fn every_acknowledged_event_survives_twenty_kills_exactly_once() {
     let port = free_port();
     let mut worker = Worker::start_at(dir.path(), port, &[]);
     let client = Client::new(&worker);
-    let stop = Arc::new(AtomicBool::new(false));
-    let sending = {
-        let (client, stop) = (client.clone(), Arc::clone(&stop));
-        tokio::spawn(async move { send_all(&client, total(), &stop).await })
-    };
+    let mut sending = tokio::task::JoinSet::new();
+    let sender = client.clone();
+    sending.spawn(async move { send_all(&sender, total(), Until::Acknowledged).await });
 
     // Moments drawn from the system's entropy; what matters is that they fall anywhere in the flow.
     let mut kills = 0;
@@ -40,7 +36,7 @@ async fn every_acknowledged_event_survives_twenty_kills_exactly_once() {
         kills += 1;
         worker = Worker::start_at(dir.path(), port, &[]);
     }
-    let told = sending.await.expect("the senders end");
+    let told = sending.join_next().await.expect("one task").expect("the senders end");
 
     assert_eq!(
         told.acknowledged.len(),

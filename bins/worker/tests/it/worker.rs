@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// A running worker; killed when dropped.
-pub struct Worker {
+pub(crate) struct Worker {
     child: Child,
     data_dir: PathBuf,
     address: String,
     /// Everything it printed to standard output before it was ready.
-    pub greeting: Vec<String>,
+    pub(crate) greeting: Vec<String>,
 }
 
 impl Worker {
     /// Starts one on a free port and waits until it is ready.
-    pub fn start(data_dir: &Path) -> Self {
+    pub(crate) fn start(data_dir: &Path) -> Self {
         Self::start_at(data_dir, free_port(), &[])
     }
 
     /// Starts one on a given port and waits until it is ready.
-    pub fn start_at(data_dir: &Path, port: u16, extra: &[&str]) -> Self {
+    pub(crate) fn start_at(data_dir: &Path, port: u16, extra: &[&str]) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
             .args([
@@ -64,12 +64,12 @@ impl Worker {
     }
 
     /// `http://address`.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The admin key it created at its first start.
-    pub fn admin_key(&self) -> String {
+    pub(crate) fn admin_key(&self) -> String {
         std::fs::read_to_string(self.data_dir.join("admin.key"))
             .expect("the key file")
             .trim()
@@ -77,13 +77,13 @@ impl Worker {
     }
 
     /// SIGKILL, and waits until it is gone.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("killable");
         self.child.wait().expect("reaped");
     }
 
     /// SIGTERM, and waits for its exit code.
-    pub fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -115,7 +115,7 @@ impl Drop for Worker {
 }
 
 /// A port nobody listens on now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|socket| socket.local_addr())
         .expect("a free port")
@@ -124,7 +124,7 @@ pub fn free_port() -> u16 {
 
 /// A client that talks to a worker as its admin.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
@@ -132,7 +132,7 @@ pub struct Client {
 
 impl Client {
     /// For a running worker.
-    pub fn new(worker: &Worker) -> Self {
+    pub(crate) fn new(worker: &Worker) -> Self {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(10))
             .build()
@@ -145,7 +145,7 @@ impl Client {
     }
 
     /// GET a path; the status and the JSON body.
-    pub async fn get(&self, path: &str) -> Result<(u16, Value), reqwest::Error> {
+    pub(crate) async fn get(&self, path: &str) -> Result<(u16, Value), reqwest::Error> {
         let response = self
             .http
             .get(format!("{}{path}", self.url))
@@ -157,7 +157,7 @@ impl Client {
     }
 
     /// POST a JSON body with an idempotency key; the status and the JSON body.
-    pub async fn post(
+    pub(crate) async fn post(
         &self,
         path: &str,
         body: String,
@@ -177,7 +177,7 @@ impl Client {
     }
 
     /// `GET /v1/status` until nothing is queued and the books balance; panics after a minute.
-    pub async fn settled_status(&self) -> Value {
+    pub(crate) async fn settled_status(&self) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let (code, status) = self.get("/v1/status").await.expect("the worker answers");
@@ -194,7 +194,7 @@ impl Client {
     }
 
     /// Ids of all stored events, by walking the pages oldest first.
-    pub async fn all_ids(&self) -> Vec<String> {
+    pub(crate) async fn all_ids(&self) -> Vec<String> {
         let mut ids = Vec::new();
         let mut cursor = String::new();
         loop {
@@ -214,7 +214,7 @@ impl Client {
     }
 
     /// Runs a verification to its end and gives back the report.
-    pub async fn verify(&self) -> Value {
+    pub(crate) async fn verify(&self) -> Value {
         let (code, started) = self
             .post("/v1/verify", "{}".to_owned(), "verify")
             .await
@@ -241,14 +241,14 @@ impl Client {
 }
 
 /// A number of the status.
-pub fn number(status: &Value, name: &str) -> u64 {
+pub(crate) fn number(status: &Value, name: &str) -> u64 {
     status[name]
         .as_u64()
         .unwrap_or_else(|| panic!("no number {name} in {status}"))
 }
 
 /// accepted = stored + duplicate + conflict + deadLettered + queued, to the last event.
-pub fn assert_conserved(status: &Value) {
+pub(crate) fn assert_conserved(status: &Value) {
     let parts: u64 = ["stored", "duplicate", "conflict", "deadLettered", "queued"]
         .iter()
         .map(|name| number(status, name))
