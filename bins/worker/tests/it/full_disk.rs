@@ -55,7 +55,9 @@ async fn a_full_disk_refuses_clearly_and_loses_nothing_that_was_acknowledged() {
 
     // Far more is offered than fits; the senders stop once the disk has been full for a while.
     let sending = send_all(&client, total, Until::Refused(40));
-    let told = tokio::time::timeout(Duration::from_secs(120), sending).await.expect("40 MiB fill within two minutes");
+    let told = tokio::time::timeout(Duration::from_secs(120), sending)
+        .await
+        .expect("40 MiB fill within two minutes");
     assert!(
         !told.acknowledged.is_empty() && told.acknowledged.len() < total,
         "{}",

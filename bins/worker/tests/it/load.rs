@@ -61,25 +61,38 @@ pub(crate) async fn send_all(client: &Client, total: usize, until: Until) -> Tol
     while let Some(sent) = senders.join_next().await {
         sent.expect("a sender does not panic");
     }
-    Arc::try_unwrap(told).expect("the senders ended").into_inner().expect("not poisoned")
+    Arc::try_unwrap(told)
+        .expect("the senders ended")
+        .into_inner()
+        .expect("not poisoned")
 }
 
 async fn send_batch(client: &Client, first: usize, told: &Mutex<Told>, until: Until) {
     let body = body(first);
     let over = || matches!(until, Until::Refused(most) if told.lock().expect("not poisoned").refusals.len() >= most);
     while !over() {
-        match client.post("/v1/events", body.clone(), &format!("batch-{first}")).await {
+        match client
+            .post("/v1/events", body.clone(), &format!("batch-{first}"))
+            .await
+        {
             Ok((202, answer)) => {
                 let mut told = told.lock().expect("not poisoned");
                 for result in answer["results"].as_array().expect("results") {
                     assert_eq!(result["status"], "accepted", "{result}");
-                    told.acknowledged.insert(result["id"].as_str().expect("an id").to_owned());
+                    told.acknowledged
+                        .insert(result["id"].as_str().expect("an id").to_owned());
                 }
                 return;
             }
             Ok((status, answer)) => {
-                assert_eq!(status, 503, "only 202 and 503 are right answers to these events: {answer}");
-                told.lock().expect("not poisoned").refusals.push((status, answer.to_string()));
+                assert_eq!(
+                    status, 503,
+                    "only 202 and 503 are right answers to these events: {answer}"
+                );
+                told.lock()
+                    .expect("not poisoned")
+                    .refusals
+                    .push((status, answer.to_string()));
             }
             // Killed under the request, or not up again yet.
             Err(_) => {}

@@ -36,7 +36,11 @@ async fn every_acknowledged_event_survives_twenty_kills_exactly_once() {
         kills += 1;
         worker = Worker::start_at(dir.path(), port, &[]);
     }
-    let told = sending.join_next().await.expect("one task").expect("the senders end");
+    let told = sending
+        .join_next()
+        .await
+        .expect("one task")
+        .expect("the senders end");
 
     assert_eq!(
         told.acknowledged.len(),

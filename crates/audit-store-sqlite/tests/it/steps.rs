@@ -30,11 +30,11 @@ async fn filled(place: &Place) -> Lane {
                 };
                 event.statement.action = action.to_owned();
                 event.organization_id =
-                    OrganizationId::new(["org-a", "org-b"][usize::from(n % 3 == 0)]);
+                    OrganizationId::new(if n % 3 == 0 { "org-b" } else { "org-a" });
                 if n == 3 || n == EVENTS - 1 {
                     event.id = sample::id(n - 2);
                     event.organization_id =
-                        OrganizationId::new(["org-a", "org-b"][usize::from((n - 2) % 3 == 0)]);
+                        OrganizationId::new(if (n - 2) % 3 == 0 { "org-b" } else { "org-a" });
                 }
             })
         });
