@@ -184,6 +184,7 @@ const BELONGS: [(&[&str], &[&str]); 6] = [
         &["reqwest", "indicatif", "comfy-table", "csv", "glob"],
     ),
     (&["auditctl", "worker"], &["clap", "anyhow"]),
+    (&["embedded", "custom-processor"], &["anyhow"]),
 ];
 
 /// What the pure rooms and the ports do not know: transport, storage, run time, logs, foreign encodings.

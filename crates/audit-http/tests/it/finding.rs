@@ -41,7 +41,7 @@ async fn every_filter_finds_exactly_what_it_names() {
         ("", vec![3, 2, 1]),
         ("order=oldest", vec![1, 2, 3]),
         ("order=newest", vec![3, 2, 1]),
-        ("limit=2", vec![3, 2]),
+        ("limit=2&until=2026-04-01T00:00:00Z", vec![3, 2]),
         ("since=2026-03-01T10:00:02Z", vec![3, 2]),
         ("until=2026-03-01T10:00:02Z", vec![1]),
         (
