@@ -161,7 +161,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 6] = [
+const BELONGS: [(&[&str], &[&str]); 7] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
