@@ -183,8 +183,11 @@ const BELONGS: [(&[&str], &[&str]); 7] = [
         &["auditctl"],
         &["reqwest", "indicatif", "comfy-table", "csv", "glob"],
     ),
-    (&["auditctl", "worker"], &["clap", "anyhow"]),
-    (&["embedded", "custom-processor"], &["anyhow"]),
+    (&["auditctl", "worker"], &["clap"]),
+    (
+        &["auditctl", "worker", "embedded", "custom-processor"],
+        &["anyhow"],
+    ),
 ];
 
 /// What the pure rooms and the ports do not know: transport, storage, run time, logs, foreign encodings.
