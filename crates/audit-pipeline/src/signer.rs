@@ -138,7 +138,7 @@ impl Signer {
 
     /// Looks at every ledger once. Failures are logged and counted; the next tick tries again.
     pub async fn tick(&mut self) {
-        let ledgers = match self.ports.ledgers.ledgers().await {
+        let ledgers = match self.heads().await {
             Ok(ledgers) => ledgers,
             Err(error) => {
                 metrics::counter!(metric::SIGNER_FAILURES).increment(1);
@@ -160,6 +160,31 @@ impl Signer {
                     }
                 }
             }
+        }
+    }
+
+    /// Every head; where one cannot be read, that ledger alone is left out, and said to have diverged.
+    async fn heads(&mut self) -> Result<Vec<LedgerInfo>, StoreError> {
+        match self.ports.ledgers.ledgers().await {
+            Err(StoreError::Malformed { .. }) => {}
+            heads => return heads,
+        }
+        let mut heads = Vec::new();
+        let known: BTreeSet<_> = self.known.keys().copied().chain(first_ledgers()).collect();
+        for ledger in known {
+            match self.ports.ledgers.ledger(ledger).await {
+                Err(StoreError::Malformed { what }) => self.alert(ledger, &what),
+                info => heads.extend(info?),
+            }
+        }
+        Ok(heads)
+    }
+
+    /// Says once that a ledger is frozen.
+    fn alert(&mut self, ledger: LedgerId, reason: &str) {
+        if self.diverged.insert(ledger) {
+            metrics::counter!(metric::LEDGER_DIVERGED, "ledger" => ledger.to_string()).increment(1);
+            tracing::error!(alert = true, %ledger, reason, "ledger diverged: it is frozen and will not be signed");
         }
     }
 
@@ -338,10 +363,7 @@ impl Signer {
     /// Marks the ledger, so that no lane writes to it and nobody signs it, and says so.
     async fn diverge(&mut self, info: &LedgerInfo, reason: &str) {
         let ledger = info.ledger;
-        if self.diverged.insert(ledger) {
-            metrics::counter!(metric::LEDGER_DIVERGED, "ledger" => ledger.to_string()).increment(1);
-            tracing::error!(alert = true, %ledger, reason, "ledger diverged: it is frozen and will not be signed");
-        }
+        self.alert(ledger, reason);
         if let Err(error) = self.freeze(info).await {
             tracing::warn!(%ledger, error = error.as_ref(), "the state of a diverged ledger cannot be stored yet");
         }
@@ -374,6 +396,11 @@ impl Signer {
         self.ports.leases.release(&lease).await?;
         Ok(stored?)
     }
+}
+
+/// The ledgers looked at one by one when the list of all cannot be read; deployments have 1 to 4.
+fn first_ledgers() -> impl Iterator<Item = LedgerId> {
+    (0..64).map(LedgerId::Events).chain([LedgerId::Directory])
 }
 
 /// Everything that a head must be before its leaves are looked at.

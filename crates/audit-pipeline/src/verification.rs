@@ -204,6 +204,7 @@ impl Verification {
             .chain(controls.opened().map(|(ledger, _)| ledger))
             .collect();
         wanted.extend(self.anchored_ledgers().await);
+        wanted.extend(given_ledgers(request, &mut report));
         wanted.remove(&LedgerId::Directory);
         wanted.retain(|ledger| request.ledger.is_none_or(|only| only == *ledger));
         wanted.extend(request.ledger);
@@ -349,6 +350,25 @@ impl Progress<'_> {
         }
         Ok(())
     }
+}
+
+/// Ledgers that the given notes speak of. A note that is none must not look as if it had been heeded.
+fn given_ledgers(request: &VerifyRequest, report: &mut Report) -> Vec<LedgerId> {
+    let named: Vec<_> = request
+        .checkpoints
+        .iter()
+        .map(|note| ledger::named_ledger(note))
+        .collect();
+    for _none in named.iter().filter(|ledger| ledger.is_none()) {
+        let detail = "a given checkpoint is no signed checkpoint".to_owned();
+        report.find(finding(
+            Outcome::Unverifiable,
+            FindingKind::BadCheckpoint,
+            LedgerId::Directory,
+            detail,
+        ));
+    }
+    named.into_iter().flatten().collect()
 }
 
 fn window(request: &VerifyRequest) -> Window {

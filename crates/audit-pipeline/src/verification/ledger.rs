@@ -401,7 +401,7 @@ impl Notes<'_> {
 }
 
 /// The ledger that a note says it is of, before anything of it is believed.
-fn named_ledger(note: &str) -> Option<LedgerId> {
+pub(super) fn named_ledger(note: &str) -> Option<LedgerId> {
     let (body, _signatures) = note.split_once("\n\n")?;
     Checkpoint::from_body(&format!("{body}\n"))
         .ok()?

@@ -2,6 +2,7 @@
 
 mod deployment;
 mod following;
+mod runs;
 mod signing;
 mod tamper_columns;
 mod tamper_history;

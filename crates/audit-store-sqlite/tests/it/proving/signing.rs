@@ -328,3 +328,19 @@ async fn the_directory_names_ledgers_keys_and_standings_once() {
         size
     );
 }
+
+#[tokio::test]
+async fn an_unreadable_head_freezes_its_ledger_and_no_other() {
+    let deployment = Deployment::filled().await;
+    let mut signer = deployment.signer();
+    deployment
+        .attack()
+        .execute("UPDATE ledger_head SET roots = x'00' WHERE ledger = 0", ())
+        .unwrap();
+    signer.tick().await;
+    assert!(signer.has_diverged(LEDGER) && !signer.has_diverged(LedgerId::Directory));
+    assert!(
+        deployment.hub.newest(LedgerId::Directory).is_some(),
+        "the directory is served all the same"
+    );
+}
