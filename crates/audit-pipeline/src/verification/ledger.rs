@@ -109,28 +109,26 @@ impl Verification {
         };
         let Some(info) = info else { return Ok(false) };
         let authentic = check.head(&info.head, &self.ports.keys.lane_key().await?);
-        if authentic && info.state == LedgerState::Open {
-            self.await_seal(ledger, info.head.size).await?;
+        if authentic
+            && info.state == LedgerState::Open
+            && let Some(size) = self.await_seal(ledger, info.head.size).await?
+        {
+            // Commits that came meanwhile are under it too, and have no other.
+            check.look_up_to(size);
         }
         Ok(true)
     }
 
-    /// Gives the signer a moment to cover what was committed before the run began.
-    async fn await_seal(&self, ledger: LedgerId, size: u64) -> Result<(), VerifyError> {
+    /// Gives the signer a moment to cover what was committed before the run began; the size of the checkpoint that does.
+    async fn await_seal(&self, ledger: LedgerId, size: u64) -> Result<Option<u64>, VerifyError> {
         let deadline = tokio::time::Instant::now() + SEAL_WAIT;
         while size > 0 && tokio::time::Instant::now() < deadline {
-            if self
-                .ports
-                .checkpoints
-                .covering(ledger, size)
-                .await?
-                .is_some()
-            {
-                return Ok(());
+            if let Some(note) = self.ports.checkpoints.covering(ledger, size).await? {
+                return Ok(Some(note.size));
             }
             tokio::time::sleep(SEAL_WAIT / 20).await;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Reads and feeds a few chunks with the rows behind them; where there are none, the rows alone.
