@@ -8,6 +8,8 @@
 //! | [`child`] | processes under test: kill -9, SIGTERM, bounded waits, captured output |
 //! | [`wait`] | waiting for a condition instead of for a time |
 //! | [`net`] | free ports |
+//! | [`redis`] | a Redis of the test's own |
+//! | [`fault_proxy`] | cutting, freezing, halving and refusing connections to any server |
 //! | [`script`], [`faulty_queue`], [`faulty_store`] | the real ports, failing as a script says |
 //! | [`clock`] | time and random bytes that do what the test says |
 //! | [`events`] | load, the same for the same seed |
@@ -35,9 +37,11 @@ pub mod child;
 pub mod clock;
 pub mod data;
 pub mod events;
+pub mod fault_proxy;
 pub mod faulty_queue;
 pub mod faulty_store;
 pub mod net;
+pub mod redis;
 pub mod rooms;
 pub mod script;
 pub mod tidy;

@@ -106,7 +106,7 @@ const ASSEMBLERS: [&str; 3] = ["audit", "worker", "auditctl"];
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
@@ -128,6 +128,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
         "audit-queue-embedded",
         &["audit-event", "audit-queue", "audit-runtime"],
     ),
+    ("audit-queue-redis", &["audit-queue", "audit-runtime"]),
     (
         "audit-keydir",
         &["audit-event", "audit-integrity", "audit-runtime"],
@@ -161,11 +162,12 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 7] = [
+const BELONGS: [(&[&str], &[&str]); 8] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
     ),
+    (&["audit-queue-redis"], &["deadpool-redis", "redis"]),
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
     (
         &["audit-http", "auditctl"],

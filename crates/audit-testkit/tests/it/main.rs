@@ -9,5 +9,7 @@
 mod children;
 mod faults;
 mod load;
+mod proxy;
+mod redis;
 mod rooms;
 mod tidy;
