@@ -1,0 +1,329 @@
+//! Calls to Redis: connections shared by all who call, time-outs, and what is done when one breaks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use audit_queue::Durability;
+use audit_runtime::{Backoff, Random};
+use deadpool_redis::redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::broken::Broken;
+use crate::connect::{Connection, Pools};
+use crate::promise::Promise;
+use crate::script::Call;
+use crate::settings::{Settings, SettingsError};
+
+/// Settings of Redis may be changed while it runs; this often they are looked at.
+const PROMISE_HOLDS: Duration = Duration::from_secs(30);
+const BACKOFF_BASE: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Whose connection a call takes. Large answers to consumers do not stand in the way of producers, nor both in that of questions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lane {
+    Produce,
+    Consume,
+    Ask,
+}
+
+/// The way to Redis.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pools: Pools,
+    settings: Settings,
+    /// One for each [`Lane`].
+    slots: [Slot; 3],
+    random: Arc<dyn Random>,
+    /// A key of the queue, whose server is the one that matters.
+    key: String,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// One connects, the others wait for what comes of it.
+    connecting: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    live: Option<Arc<Live>>,
+    away: Option<Away>,
+}
+
+/// A connection in use.
+#[derive(Debug)]
+struct Live {
+    connection: Connection,
+    promise: Mutex<(Promise, Instant)>,
+}
+
+/// Since when and why there is none.
+#[derive(Debug, Clone)]
+struct Away {
+    since: Instant,
+    not_before: Instant,
+    backoff: Backoff,
+    why: Broken,
+}
+
+impl Slot {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whole after any panic: each change is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live(&self) -> Result<Option<Arc<Live>>, Broken> {
+        let state = self.state();
+        match (&state.live, &state.away) {
+            (Some(live), _) => Ok(Some(Arc::clone(live))),
+            (None, Some(away)) if Instant::now() < away.not_before => {
+                // Nothing was sent this time, whatever became of the call that found it away.
+                Err(Broken::NotSent(away.why.to_string()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn works(&self) {
+        let mut state = self.state();
+        if state.live.is_some() && state.away.take().is_some() {
+            tracing::info!("redis answers again");
+        }
+    }
+
+    fn fails(&self, live: Option<&Arc<Live>>, why: &Broken, random: &dyn Random) {
+        let mut state = self.state();
+        if let Some(live) = live {
+            if !state
+                .live
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, live))
+            {
+                // Another call found it out before, and it is replaced.
+                return;
+            }
+            state.live = None;
+        }
+        let now = Instant::now();
+        if let Some(away) = &mut state.away {
+            away.not_before = now + away.backoff.next_wait(random);
+            away.why = why.clone();
+            return;
+        }
+        tracing::warn!(why = %why, "redis does not answer");
+        // A connection that broke says nothing about the next one, so that is tried at once.
+        state.away = Some(Away {
+            since: now,
+            not_before: now,
+            backoff: Backoff::new(BACKOFF_BASE, BACKOFF_MAX),
+            why: why.clone(),
+        });
+    }
+}
+
+impl Link {
+    pub(crate) fn new(
+        settings: Settings,
+        key: String,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, SettingsError> {
+        Ok(Self {
+            pools: Pools::new(&settings)?,
+            settings,
+            slots: Default::default(),
+            random,
+            key,
+        })
+    }
+
+    const fn slot(&self, lane: Lane) -> &Slot {
+        let [produce, consume, ask] = &self.slots;
+        match lane {
+            Lane::Produce => produce,
+            Lane::Consume => consume,
+            Lane::Ask => ask,
+        }
+    }
+
+    /// Makes the call until it is answered, refused for good, or the broker was away for too long. For calls that may be repeated.
+    pub(crate) async fn ask<T: FromRedisValue>(
+        &self,
+        lane: Lane,
+        call: &Call,
+    ) -> Result<T, Broken> {
+        let began = Instant::now();
+        let mut unanswered = None;
+        loop {
+            let broken = match self.once(lane, call).await {
+                Ok(answer) => return Ok(answer),
+                Err(broken) => broken,
+            };
+            let away = self.slot(lane).state().away.clone();
+            let since = away.as_ref().map_or(began, |away| away.since.min(began));
+            let next = away.map_or_else(Instant::now, |away| away.not_before);
+            let may_pass = broken.may_pass();
+            if broken.is_unanswered() {
+                unanswered = Some(broken.clone());
+            }
+            if !may_pass || next >= since + self.settings.patience {
+                // Once it may have been carried out, a later refusal does not undo it.
+                return Err(unanswered.unwrap_or(broken));
+            }
+            sleep_until(next).await;
+        }
+    }
+
+    /// Makes the call once.
+    pub(crate) async fn once<T: FromRedisValue>(
+        &self,
+        lane: Lane,
+        call: &Call,
+    ) -> Result<T, Broken> {
+        let slot = self.slot(lane);
+        let live = self.live(slot).await?;
+        let answer = match self.send(&live, &call.short).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => self.send(&live, &call.long()).await,
+            answer => answer,
+        };
+        let read = answer
+            .map_err(|error| Broken::of_call(&error))
+            .and_then(|value| {
+                from_redis_value(value).map_err(|error| Broken::Refused(error.to_string()))
+            });
+        match &read {
+            Ok(_) | Err(Broken::Full(_)) => slot.works(),
+            Err(broken) => slot.fails(Some(&live), broken, &*self.random),
+        }
+        read
+    }
+
+    async fn send(&self, live: &Live, command: &Cmd) -> Result<Value, RedisError> {
+        let limit = self.settings.response_timeout;
+        timeout(limit, live.connection.send(command))
+            .await
+            .unwrap_or_else(|_| Err(too_long()))
+    }
+
+    async fn live(&self, slot: &Slot) -> Result<Arc<Live>, Broken> {
+        if let Some(live) = slot.live()? {
+            return Ok(live);
+        }
+        let _turn = slot.connecting.lock().await;
+        if let Some(live) = slot.live()? {
+            return Ok(live);
+        }
+        match self.connect().await {
+            Ok(live) => {
+                let live = Arc::new(live);
+                slot.state().live = Some(Arc::clone(&live));
+                Ok(live)
+            }
+            Err(broken) => {
+                slot.fails(None, &broken, &*self.random);
+                Err(broken)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Live, Broken> {
+        // The pool bounds its steps; this bounds all of them together.
+        let limit = self.settings.connect_timeout * 2;
+        let connecting = async {
+            let connection = self.pools.connect(&self.settings).await?;
+            let promise = self.promise_of(&connection).await?;
+            Ok(Live {
+                connection,
+                promise: Mutex::new((promise, Instant::now())),
+            })
+        };
+        timeout(limit, connecting)
+            .await
+            .unwrap_or_else(|_| Err(Broken::NotSent("connecting took too long".into())))
+    }
+
+    async fn promise_of(&self, connection: &Connection) -> Result<Promise, Broken> {
+        let question = Promise::question();
+        let asked = connection.send_to(&self.key, &question);
+        match timeout(self.settings.response_timeout, asked).await {
+            Err(_) => Err(Broken::NotSent(too_long().to_string())),
+            Ok(Ok(value)) => {
+                let pairs = from_redis_value::<Vec<String>>(value);
+                Ok(pairs.map_or_else(
+                    |error| Promise::unknown(&error.to_string()),
+                    |pairs| Promise::of_config(&pairs),
+                ))
+            }
+            Ok(Err(error)) => match error.code() {
+                // An unknown command, or one that this user may not give. All others are told by the call itself.
+                Some("ERR" | "NOPERM") => Ok(Promise::unknown(&error.to_string())),
+                _ => Err(Broken::NotSent(error.to_string())),
+            },
+        }
+    }
+
+    /// What Redis does with what it acknowledges on this lane. Asks again when that was long ago.
+    pub(crate) async fn promise(&self, lane: Lane) -> Result<Promise, Broken> {
+        let slot = self.slot(lane);
+        let live = self.live(slot).await?;
+        let (promise, at) = live.promise().clone();
+        if at.elapsed() < PROMISE_HOLDS {
+            return Ok(promise);
+        }
+        // Whoever comes meanwhile goes by what was known.
+        live.promise().1 = Instant::now();
+        let promise = self.promise_of(&live.connection).await;
+        match promise {
+            Ok(promise) => {
+                live.promise().0 = promise.clone();
+                Ok(promise)
+            }
+            Err(broken) => {
+                slot.fails(Some(&live), &broken, &*self.random);
+                Err(broken)
+            }
+        }
+    }
+
+    /// How safe is what was just acknowledged on this lane.
+    pub(crate) async fn durability(&self, lane: Lane) -> Durability {
+        // Acknowledged it is; when nobody can say more, then no more is said.
+        let Ok(promise) = self.promise(lane).await else {
+            return Durability::Buffered;
+        };
+        match self.replicas(lane).await {
+            0 => promise.durability,
+            replicas => Durability::Replicated(replicas),
+        }
+    }
+
+    /// How many replicas have everything that was acknowledged on this lane.
+    async fn replicas(&self, lane: Lane) -> u16 {
+        let wanted = self.settings.replicas;
+        if wanted == 0 {
+            return 0;
+        }
+        let Ok(live) = self.live(self.slot(lane)).await else {
+            return 0;
+        };
+        let limit = self.settings.response_timeout;
+        let mut wait = cmd("WAIT");
+        // Redis answers before we stop listening.
+        wait.arg(wanted).arg((limit / 2).as_millis() as u64);
+        match timeout(limit, live.connection.send_to(&self.key, &wait)).await {
+            Ok(Ok(value)) => from_redis_value(value).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+impl Live {
+    fn promise(&self) -> MutexGuard<'_, (Promise, Instant)> {
+        self.promise.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_long() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
