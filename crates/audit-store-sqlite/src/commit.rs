@@ -190,7 +190,7 @@ impl Events {
 impl Batch {
     /// Copies what the caller lent. A commit that contradicts itself is refused here, before anything is written.
     pub(crate) fn encode(commit: Commit<'_>) -> Result<Self, CommitError> {
-        check(&commit)?;
+        commit.check()?;
         let bad = |error: StoreError| CommitError::Rejected {
             identity: None,
             reason: error.to_string(),
@@ -364,48 +364,6 @@ impl Batch {
         }
         Ok(())
     }
-}
-
-/// The parts of a commit must speak of the same ledger and sizes; a caller whose parts do not has lost track of the head.
-fn check(commit: &Commit<'_>) -> Result<(), CommitError> {
-    let moved = CommitError::HeadMoved {
-        expected: commit.expected_size,
-    };
-    let count = commit
-        .chunk
-        .as_ref()
-        .map_or(0, |chunk| u64::from(chunk.count));
-    let documents = commit.events.len().saturating_add(commit.controls.len()) as u64;
-    let misplaced = match commit.lease.ledger {
-        LedgerId::Directory => !commit.events.is_empty(),
-        LedgerId::Events(_) => !commit.controls.is_empty(),
-    };
-    let first = commit
-        .chunk
-        .as_ref()
-        .map_or(commit.expected_size, |chunk| chunk.first_leaf.0);
-    if misplaced
-        || first != commit.expected_size
-        || documents != count
-        || commit.head.size != first.saturating_add(count)
-    {
-        return Err(moved);
-    }
-    let ledger = commit.lease.ledger;
-    let headers = commit
-        .events
-        .iter()
-        .map(|event| &event.header)
-        .chain(commit.controls.iter().map(|control| &control.header));
-    for (header, index) in headers.zip(first..) {
-        if header.ledger != ledger || header.index.0 != index {
-            return Err(moved);
-        }
-    }
-    if commit.chunk.is_some() && commit.head.epoch != commit.lease.epoch {
-        return Err(CommitError::Fenced);
-    }
-    Ok(())
 }
 
 /// Fenced unless the lease is still the owner's in this epoch. It may have run out: only the epoch counts.

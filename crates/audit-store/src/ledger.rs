@@ -49,6 +49,50 @@ pub struct Commit<'a> {
     pub receipts: &'a [Receipt],
 }
 
+impl Commit<'_> {
+    /// Whether its parts speak of the same ledger and sizes; a caller whose parts do not has lost track of the head.
+    pub fn check(&self) -> Result<(), CommitError> {
+        let moved = CommitError::HeadMoved {
+            expected: self.expected_size,
+        };
+        let count = self
+            .chunk
+            .as_ref()
+            .map_or(0, |chunk| u64::from(chunk.count));
+        let documents = self.events.len().saturating_add(self.controls.len()) as u64;
+        let misplaced = match self.lease.ledger {
+            LedgerId::Directory => !self.events.is_empty(),
+            LedgerId::Events(_) => !self.controls.is_empty(),
+        };
+        let first = self
+            .chunk
+            .as_ref()
+            .map_or(self.expected_size, |chunk| chunk.first_leaf.0);
+        if misplaced
+            || first != self.expected_size
+            || documents != count
+            || self.head.size != first.saturating_add(count)
+        {
+            return Err(moved);
+        }
+        let ledger = self.lease.ledger;
+        let headers = self
+            .events
+            .iter()
+            .map(|event| &event.header)
+            .chain(self.controls.iter().map(|control| &control.header));
+        for (header, index) in headers.zip(first..) {
+            if header.ledger != ledger || header.index.0 != index {
+                return Err(moved);
+            }
+        }
+        if self.chunk.is_some() && self.head.epoch != self.lease.epoch {
+            return Err(CommitError::Fenced);
+        }
+        Ok(())
+    }
+}
+
 /// **Port.** The only way events, entries and the pipeline's dead letters get into the store.
 ///
 /// Durable (fsync'd) when `commit` returns `Ok`; a crash at any moment leaves all of it or nothing. The head moves only

@@ -125,6 +125,10 @@ const ROOMS: [(&str, &[&str]); 15] = [
         ],
     ),
     (
+        "audit-store-postgres",
+        &["audit-event", "audit-integrity", "audit-store"],
+    ),
+    (
         "audit-queue-embedded",
         &["audit-event", "audit-queue", "audit-runtime"],
     ),
@@ -167,7 +171,18 @@ const BELONGS: [(&[&str], &[&str]); 8] = [
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
     ),
+<<<<<<< HEAD
     (&["audit-queue-redis"], &["deadpool-redis", "redis"]),
+=======
+    (
+        &["audit-store-postgres"],
+        &[
+            "tokio-postgres",
+            "deadpool-postgres",
+            "tokio-postgres-rustls",
+        ],
+    ),
+>>>>>>> 4fda787 (PostgreSQL store: schema, ports, commit by binary COPY; it passes the conformance suite)
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
     (
         &["audit-http", "auditctl"],

@@ -1,0 +1,269 @@
+-- Migration 1: ledgers, events, and what operating them needs. See README.md, "Schema".
+--
+-- `position` is ledger * 2^48 + leaf index; the directory ledger is -1. The names are those of the SQLite store's schema.
+-- Nothing here is ever deleted from or updated but: ledger_head, lease, receipt_total, dead_letter, api_key, cursor,
+-- verification_run, probe.
+
+-- Roles belong to the whole server: another database may be making them this moment.
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['audit_owner', 'audit_writer', 'audit_maintainer', 'audit_reader'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+    -- Whoever migrates gives everything to audit_owner, and must therefore be a member of it.
+    IF NOT pg_has_role(current_user, 'audit_owner', 'MEMBER') THEN
+        EXECUTE format('GRANT audit_owner TO %I', current_user);
+    END IF;
+END
+$$;
+
+CREATE TABLE audit.meta (
+    key   text COLLATE "C" NOT NULL PRIMARY KEY,
+    value text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE audit.probe (
+    one boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    at  timestamptz NOT NULL
+);
+
+CREATE TABLE audit.ledger (
+    ledger smallint         NOT NULL PRIMARY KEY,
+    origin text COLLATE "C" NOT NULL UNIQUE
+);
+
+-- The only row of a ledger that is ever updated. roots: the compact range, 32 bytes each, largest subtree first.
+-- Half-empty pages: an update of a head stays on its page and touches no index.
+CREATE TABLE audit.ledger_head (
+    ledger smallint NOT NULL PRIMARY KEY REFERENCES audit.ledger (ledger),
+    size   bigint   NOT NULL,
+    epoch  bigint   NOT NULL,
+    state  smallint NOT NULL,
+    roots  bytea    NOT NULL,
+    mac    bytea    NOT NULL
+) WITH (fillfactor = 50);
+
+-- One row a commit. position is that of the first leaf.
+CREATE TABLE audit.ledger_chunk (
+    position    bigint  NOT NULL PRIMARY KEY,
+    count       integer NOT NULL,
+    entries     bytea   NOT NULL,
+    leaf_hashes bytea   NOT NULL
+);
+-- Compressed already, or noise: PostgreSQL need not try.
+ALTER TABLE audit.ledger_chunk ALTER COLUMN entries SET STORAGE EXTERNAL, ALTER COLUMN leaf_hashes SET STORAGE EXTERNAL;
+
+-- Full tiles only.
+CREATE TABLE audit.ledger_tile (
+    ledger smallint NOT NULL REFERENCES audit.ledger (ledger),
+    level  smallint NOT NULL,
+    tile   bigint   NOT NULL,
+    hashes bytea    NOT NULL,
+    PRIMARY KEY (ledger, level, tile)
+);
+ALTER TABLE audit.ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
+
+-- Control documents of the directory ledger. bytea: what verification hashes are bytes.
+CREATE TABLE audit.ledger_control (
+    leaf_index bigint NOT NULL PRIMARY KEY,
+    salt       bytea  NOT NULL,
+    document   bytea  NOT NULL
+);
+
+-- No default partition: it would block attaching and detaching. audit.ensure_partition makes a month when it is first needed.
+CREATE TABLE audit.audit_event (
+    position             bigint           NOT NULL,
+    id                   uuid             NOT NULL,
+    organization_id      text COLLATE "C" NOT NULL,
+    timestamp            timestamptz      NOT NULL,
+    received_at          timestamptz      NOT NULL,
+    sealed_at            timestamptz      NOT NULL,
+    principal_id         text COLLATE "C",
+    action               text COLLATE "C" NOT NULL,
+    target_resource_type text COLLATE "C",
+    target_resource_id   text COLLATE "C",
+    status               smallint         NOT NULL,
+    severity             smallint         NOT NULL,
+    data_classification  smallint         NOT NULL,
+    retention_policy     text COLLATE "C" NOT NULL,
+    correlation_id       text COLLATE "C",
+    leaf_hash            bytea            NOT NULL,
+    claim                bytea            NOT NULL,
+    salt                 bytea,
+    canonical            text COLLATE "C",
+    PRIMARY KEY (id, organization_id, timestamp)
+) PARTITION BY RANGE (timestamp);
+
+-- A b-tree, not BRIN: signer and followers read the newest leaves, which are those that no BRIN has summarised yet.
+CREATE INDEX event_by_position ON audit.audit_event (position);
+CREATE INDEX event_by_time ON audit.audit_event (organization_id, timestamp, id);
+CREATE INDEX event_by_principal ON audit.audit_event (organization_id, principal_id, timestamp);
+CREATE INDEX event_by_action ON audit.audit_event (organization_id, action, timestamp);
+CREATE INDEX event_by_correlation ON audit.audit_event (correlation_id) WHERE correlation_id IS NOT NULL;
+
+-- position is ledger * 2^48 + size.
+CREATE TABLE audit.checkpoint (
+    position bigint           NOT NULL PRIMARY KEY,
+    note     text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE audit.receipt (
+    frame_id      uuid             NOT NULL PRIMARY KEY,
+    source        text COLLATE "C" NOT NULL,
+    internal      boolean          NOT NULL,
+    events        integer          NOT NULL,
+    stored        integer          NOT NULL,
+    duplicate     integer          NOT NULL,
+    conflict      integer          NOT NULL,
+    dead_lettered integer          NOT NULL,
+    committed_at  timestamptz      NOT NULL
+);
+
+-- Sums over receipt, moved in the transaction that inserts them. A row for each ledger, so that lanes do not wait for each other.
+CREATE TABLE audit.receipt_total (
+    ledger        smallint NOT NULL,
+    internal      boolean  NOT NULL,
+    events        bigint   NOT NULL,
+    stored        bigint   NOT NULL,
+    duplicate     bigint   NOT NULL,
+    conflict      bigint   NOT NULL,
+    dead_lettered bigint   NOT NULL,
+    PRIMARY KEY (ledger, internal)
+) WITH (fillfactor = 50);
+
+CREATE TABLE audit.dead_letter (
+    id              uuid             NOT NULL PRIMARY KEY,
+    frame_id        uuid             NOT NULL,
+    frame_index     integer          NOT NULL,
+    event_id        uuid,
+    organization_id text COLLATE "C" NOT NULL,
+    reason          text COLLATE "C" NOT NULL,
+    detail          text COLLATE "C" NOT NULL,
+    payload         bytea            NOT NULL,
+    received_at     timestamptz,
+    dead_at         timestamptz      NOT NULL,
+    replayed_at     timestamptz,
+    replayed_as     uuid
+);
+CREATE INDEX dead_letter_waiting ON audit.dead_letter (id) WHERE replayed_at IS NULL;
+
+-- owner is NULL when it was given back; the row stays, so that no epoch is given twice. session_*: the connection on which the
+-- holder commits, as its last commit in its epoch wrote it down; a takeover ends it.
+CREATE TABLE audit.lease (
+    ledger        smallint         NOT NULL PRIMARY KEY,
+    epoch         bigint           NOT NULL,
+    owner         text COLLATE "C",
+    expires_at    timestamptz      NOT NULL,
+    session_pid   integer,
+    session_start timestamptz
+) WITH (fillfactor = 50);
+
+CREATE TABLE audit.api_key (
+    id                   text COLLATE "C" NOT NULL PRIMARY KEY,
+    name                 text COLLATE "C" NOT NULL,
+    secret_hash          bytea            NOT NULL,
+    role                 text COLLATE "C" NOT NULL,
+    all_organizations    boolean          NOT NULL,
+    organizations        text[] COLLATE "C" NOT NULL,
+    default_organization text COLLATE "C" NOT NULL,
+    created_at           timestamptz      NOT NULL,
+    expires_at           timestamptz,
+    revoked_at           timestamptz
+);
+
+CREATE TABLE audit.cursor (
+    follower text COLLATE "C" NOT NULL,
+    ledger   smallint         NOT NULL,
+    next     bigint           NOT NULL,
+    PRIMARY KEY (follower, ledger)
+) WITH (fillfactor = 50);
+
+CREATE TABLE audit.verification_run (
+    id     text COLLATE "C" NOT NULL PRIMARY KEY,
+    at     timestamptz      NOT NULL,
+    report text COLLATE "C" NOT NULL
+);
+CREATE INDEX verification_run_by_time ON audit.verification_run (at, id);
+
+-- Events older than this month share one partition.
+INSERT INTO audit.meta (key, value)
+VALUES ('oldest_month', to_char(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '10 years', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+DO $$
+BEGIN
+    EXECUTE format('CREATE TABLE audit.audit_event_old PARTITION OF audit.audit_event FOR VALUES FROM (MINVALUE) TO (%L)',
+        (SELECT value::timestamptz FROM audit.meta WHERE key = 'oldest_month'));
+END
+$$;
+
+-- Makes the partition of the month that `at` is in; true when it was not there. For writers, who may not make tables themselves.
+-- Its own transaction: attaching takes a lock that a commit must not hold. Months beyond now + 3 are refused (22008): no
+-- partition may be made by a clock that is wrong.
+CREATE FUNCTION audit.ensure_partition(at timestamptz) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    first timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
+    begins timestamptz := first AT TIME ZONE 'UTC';
+    ends timestamptz := (first + interval '1 month') AT TIME ZONE 'UTC';
+    name text := 'audit_event_' || to_char(first, 'YYYY_MM');
+BEGIN
+    IF at < (SELECT value::timestamptz FROM audit.meta WHERE key = 'oldest_month') THEN
+        RETURN false;
+    END IF;
+    IF begins > now() + interval '3 months' THEN
+        RAISE EXCEPTION 'no partition is made for the month %: it is too far ahead', to_char(first, 'YYYY-MM')
+            USING ERRCODE = 'datetime_field_overflow';
+    END IF;
+    IF to_regclass(format('audit.%I', name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('audit.ensure_partition', 0));
+    IF to_regclass(format('audit.%I', name)) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    -- With the bounds as a CHECK, attaching has nothing to look at; afterwards it would only cost a comparison a row.
+    EXECUTE format(
+        'CREATE TABLE audit.%I (LIKE audit.audit_event INCLUDING DEFAULTS INCLUDING STORAGE,
+            CONSTRAINT month CHECK (timestamp >= %L AND timestamp < %L))', name, begins, ends);
+    EXECUTE format('ALTER TABLE audit.audit_event ATTACH PARTITION audit.%I FOR VALUES FROM (%L) TO (%L)', name, begins, ends);
+    EXECUTE format('ALTER TABLE audit.%I DROP CONSTRAINT month', name);
+    RETURN true;
+END
+$$;
+
+-- Who may do what. Nobody but the owner may change or delete what was committed.
+ALTER SCHEMA audit OWNER TO audit_owner;
+DO $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN SELECT c.oid::regclass AS name FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'audit'::regnamespace AND c.relkind IN ('r', 'p') LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO audit_owner', made.name);
+    END LOOP;
+END
+$$;
+ALTER FUNCTION audit.ensure_partition(timestamptz) OWNER TO audit_owner;
+REVOKE ALL ON FUNCTION audit.ensure_partition(timestamptz) FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA audit TO audit_writer, audit_maintainer, audit_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA audit TO audit_writer, audit_reader;
+REVOKE SELECT ON audit.api_key FROM audit_reader;
+GRANT INSERT ON audit.meta, audit.probe, audit.ledger, audit.ledger_head, audit.ledger_chunk, audit.ledger_tile,
+    audit.ledger_control, audit.audit_event, audit.checkpoint, audit.receipt, audit.receipt_total, audit.dead_letter,
+    audit.lease, audit.api_key, audit.cursor, audit.verification_run TO audit_writer;
+GRANT UPDATE ON audit.probe, audit.ledger_head, audit.lease, audit.receipt_total, audit.cursor, audit.verification_run TO audit_writer;
+GRANT UPDATE (replayed_at, replayed_as) ON audit.dead_letter TO audit_writer;
+GRANT UPDATE (revoked_at) ON audit.api_key TO audit_writer;
+GRANT DELETE ON audit.dead_letter, audit.verification_run TO audit_writer;
+GRANT EXECUTE ON FUNCTION audit.ensure_partition(timestamptz) TO audit_writer, audit_maintainer;

@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+mod checkpoints;
+mod code;
+mod commit;
+mod copy;
+mod database;
+mod dead_letters;
+mod error;
+mod events;
+mod keys;
+mod lane;
+mod leases;
+mod ledgers;
+mod partition;
+mod receipts;
+mod row;
+mod schema;
+mod search;
+mod session;
+mod settings;
+mod sqlstate;
+mod store;
+mod tls;
+mod value;
+mod work;
+
+pub use error::{OpenError, SettingsError};
+pub use settings::{ConnectionString, IndexProfile, Settings};
+pub use store::PostgresStore;

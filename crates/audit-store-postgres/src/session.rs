@@ -1,0 +1,178 @@
+//! Connections: one pool for reads and small writes, one for searches, and raw ones for the lanes.
+
+use std::time::{Duration, Instant};
+
+use audit_store::StoreError;
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    Timeouts,
+};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
+
+use crate::error::{Failure, NoAnswer, OpenError};
+use crate::settings::{ConnectionString, Settings};
+use crate::tls;
+
+/// How much longer than the server's own time-out we wait for its answer.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// Parameters of a statement.
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Makes a pool; connects to nothing yet.
+pub(crate) fn pool(settings: &Settings, address: &ConnectionString) -> Result<Pool, OpenError> {
+    let connector = tls::connector(settings, address)?;
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let manager = Manager::from_config(address.config(settings), connector, recycling);
+    let limit = Some(settings.connect_timeout);
+    let setup = session_sql(settings);
+    let pool = Pool::builder(manager)
+        .max_size(usize::try_from(settings.connections_max).unwrap_or(usize::MAX))
+        .timeouts(Timeouts {
+            wait: limit,
+            create: limit,
+            recycle: limit,
+        })
+        .runtime(Runtime::Tokio1)
+        .post_create(Hook::async_fn(move |client, _| {
+            let setup = setup.clone();
+            Box::pin(async move {
+                let client: &Client = client;
+                client
+                    .batch_execute(&setup)
+                    .await
+                    .map_err(HookError::Backend)
+            })
+        }))
+        .build();
+    pool.map_err(|source| OpenError::Tls {
+        what: "the pool",
+        source: Box::new(source),
+    })
+}
+
+/// What every session is told first. `synchronous_commit` is only ever raised: a server that waits for replicas goes on to.
+pub(crate) fn session_sql(settings: &Settings) -> String {
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
+         SET timezone = 'UTC'; SET default_transaction_isolation = 'read committed';
+         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+        settings.statement_timeout.as_millis(),
+        settings.lock_timeout.as_millis(),
+        settings.idle_in_transaction_timeout.as_millis(),
+    )
+}
+
+/// The pool of one address, with the time-outs and the log of slow statements.
+#[derive(Debug, Clone)]
+pub(crate) struct Sessions {
+    pub(crate) pool: Pool,
+    /// How long an answer is waited for.
+    patience: Duration,
+    slow: Duration,
+}
+
+impl Sessions {
+    pub(crate) fn new(settings: &Settings, address: &ConnectionString) -> Result<Self, OpenError> {
+        Ok(Self {
+            pool: pool(settings, address)?,
+            patience: settings.statement_timeout.saturating_add(GRACE),
+            slow: settings.slow_statement,
+        })
+    }
+
+    /// A connection. Whoever uses it does so within [`Self::within`].
+    pub(crate) async fn connection(&self) -> Result<Object, Failure> {
+        self.pool.get().await.map_err(failed_hook)
+    }
+
+    /// Runs one statement and reads all its rows.
+    pub(crate) async fn query(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let work = async |client: &Object| -> Result<Vec<Row>, Failure> {
+            let statement = client.prepare_cached(sql).await?;
+            Ok(client.query(&statement, params).await?)
+        };
+        let outcome = match self.connection().await {
+            Ok(client) => {
+                let began = Instant::now();
+                let done = tokio::time::timeout(self.patience, work(&client)).await;
+                self.note(what, began.elapsed());
+                settle(client, done, self.patience)
+            }
+            Err(failure) => Err(failure),
+        };
+        outcome.map_err(|failure| failure.into_store(what))
+    }
+
+    /// At most one row of [`Self::query`].
+    pub(crate) async fn query_opt(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(what, sql, params).await?.into_iter().next())
+    }
+
+    /// Runs one statement; gives back how many rows it changed.
+    pub(crate) async fn execute(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<u64, Failure> {
+        let client = self.connection().await?;
+        let work = async {
+            let statement = client.prepare_cached(sql).await?;
+            Ok(client.execute(&statement, params).await?)
+        };
+        let began = Instant::now();
+        let done = tokio::time::timeout(self.patience, work).await;
+        self.note(what, began.elapsed());
+        settle(client, done, self.patience)
+    }
+
+    /// Logs what took too long.
+    pub(crate) fn note(&self, what: &'static str, took: Duration) {
+        note_slow(self.slow, what, took);
+    }
+}
+
+/// Logs a statement that took longer than `slow`: by name, never with its values.
+pub(crate) fn note_slow(slow: Duration, what: &'static str, took: Duration) {
+    if took >= slow {
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(statement = what, millis, "slow statement");
+    }
+}
+
+/// A connection whose answer was not waited for is closed: the next one to use it would wait for that answer.
+pub(crate) fn settle<T>(
+    client: Object,
+    done: Result<Result<T, Failure>, tokio::time::error::Elapsed>,
+    patience: Duration,
+) -> Result<T, Failure> {
+    match done {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => {
+            drop(Object::take(client));
+            Err(NoAnswer(patience).into())
+        }
+    }
+}
+
+/// The error of a connection's first words is an error of the server like any other.
+pub(crate) fn failed_hook(error: PoolError) -> Failure {
+    match error {
+        PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+        other => other.into(),
+    }
+}

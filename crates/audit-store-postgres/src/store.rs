@@ -1,0 +1,131 @@
+//! Opening a store, and the handle of what is open.
+
+use std::sync::Arc;
+
+use audit_store::{Migrations, Store};
+use tokio_postgres::Row;
+
+use crate::database::Database;
+use crate::error::{Failure, OpenError};
+use crate::lane::Lanes;
+use crate::partition::Months;
+use crate::schema;
+use crate::session::Sessions;
+use crate::settings::Settings;
+use crate::value::get;
+
+/// The oldest server that has everything the schema uses.
+const VERSION_MIN: i32 = 150_000;
+
+/// An opened store: its ports, and what only its opener may do. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    database: Arc<Database>,
+}
+
+impl PostgresStore {
+    /// Connects, looks whether the server keeps what it acknowledges, and migrates unless told not to. Ten processes may do
+    /// so at the same time: one migrates, the others wait for it.
+    ///
+    /// Must run on a Tokio runtime with time and I/O; the connections live on it.
+    ///
+    /// # Errors
+    /// Why it cannot be opened; [`OpenError::Unavailable`] is worth another try.
+    pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+        settings.check()?;
+        let primary = Sessions::new(&settings, &settings.primary)?;
+        let searches = match &settings.searches {
+            Some(address) => Sessions::new(&settings, address)?,
+            None => primary.clone(),
+        };
+        let server = settings.primary.to_string();
+        let away = |failure: Failure| OpenError::Unavailable {
+            server: server.clone(),
+            source: Box::new(failure.into_store("connect")),
+        };
+        let connection = primary.connection().await.map_err(away)?;
+        let row = connection.query_one(SERVER, &[]).await;
+        check_server(&row.map_err(|error| away(error.into()))?, &settings)?;
+        let found = schema::applied(&connection).await.map_err(away)?;
+        drop(connection);
+        if found > schema::known() && settings.migrate {
+            return Err(OpenError::Newer {
+                found,
+                known: schema::known(),
+            });
+        }
+        let store = Self {
+            database: Arc::new(Database {
+                primary,
+                searches,
+                settings,
+                lanes: Lanes::default(),
+                months: Months::default(),
+            }),
+        };
+        if store.database.settings.migrate && found < schema::known() {
+            let migrated = store.database.up().await;
+            migrated.map_err(|source| OpenError::Schema {
+                server,
+                source: Box::new(source),
+            })?;
+        }
+        Ok(store)
+    }
+
+    /// The ports.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        let database = &self.database;
+        Store {
+            writer: Arc::clone(database) as _,
+            ledgers: Arc::clone(database) as _,
+            events: Arc::clone(database) as _,
+            query: Arc::clone(database) as _,
+            leases: Arc::clone(database) as _,
+            checkpoints: Arc::clone(database) as _,
+            dead_letters: Arc::clone(database) as _,
+            receipts: Arc::clone(database) as _,
+            api_keys: Arc::clone(database) as _,
+            cursors: Arc::clone(database) as _,
+            runs: Arc::clone(database) as _,
+            text: None,
+            migrations: Arc::clone(database) as _,
+        }
+    }
+
+    /// Closes the connections that are idle; those in use close when their call ends. Afterwards every port answers that the
+    /// store is not available. Closing twice is fine.
+    pub async fn close(&self) {
+        self.database.primary.pool.close();
+        self.database.searches.pool.close();
+        self.database.lanes.close_all();
+    }
+}
+
+const SERVER: &str =
+    "SELECT current_setting('server_version_num')::integer, current_setting('server_version'),
+    current_setting('fsync'), current_setting('full_page_writes')";
+
+fn check_server(row: &Row, settings: &Settings) -> Result<(), OpenError> {
+    let malformed = |source| OpenError::Unavailable {
+        server: settings.primary.to_string(),
+        source: Box::new(source),
+    };
+    let version: i32 = get(row, 0, "server version").map_err(malformed)?;
+    if version < VERSION_MIN {
+        return Err(OpenError::TooOld {
+            found: get(row, 1, "server version").map_err(malformed)?,
+        });
+    }
+    for (index, setting) in [(2, "fsync"), (3, "full_page_writes")] {
+        let value: String = get(row, index, setting).map_err(malformed)?;
+        if value != "on" && !settings.accept_loss {
+            return Err(OpenError::NotDurable {
+                setting: setting.to_owned(),
+                value,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Everything that the PostgreSQL store promises, on a real server.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what is made for tests is part of the tests"
+)]
+
+mod conformance;
+mod place;

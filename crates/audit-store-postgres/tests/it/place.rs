@@ -1,0 +1,81 @@
+//! A store in a database of its own.
+
+use async_trait::async_trait;
+use audit_store::Store;
+use audit_store::conformance::TestStore;
+use audit_store_postgres::{PostgresStore, Settings};
+use audit_testkit::postgres::PostgresServer;
+
+/// A store under test, on the server that all tests share.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) server: &'static PostgresServer,
+    pub(crate) database: String,
+    pub(crate) open: PostgresStore,
+}
+
+/// Settings for a test's store: few connections, because there are many tests.
+pub(crate) fn settings(url: &str) -> Settings {
+    Settings {
+        connections_max: 4,
+        ..Settings::new(url.parse().unwrap())
+    }
+}
+
+impl Place {
+    pub(crate) async fn new() -> Self {
+        let server = PostgresServer::shared();
+        let database = server.create_database();
+        let open = PostgresStore::open(settings(&server.url(&database)))
+            .await
+            .unwrap();
+        Self {
+            server,
+            database,
+            open,
+        }
+    }
+
+    /// Runs statements as the superuser, behind the store's back.
+    pub(crate) fn sql(&self, statements: &str) -> String {
+        self.server.sql(&self.database, statements)
+    }
+}
+
+#[async_trait]
+impl TestStore for Place {
+    fn store(&self) -> Store {
+        self.open.store()
+    }
+
+    /// Every connection of the process is cut by the server, whatever it was doing, as when the process is killed; another one
+    /// opens the same database. (What a killed server loses is a test of its own.)
+    async fn crash(&mut self) {
+        self.sql(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+        );
+        self.open = PostgresStore::open(settings(&self.server.url(&self.database)))
+            .await
+            .unwrap();
+    }
+
+    /// The database's clock cannot be moved, so every lease is: that is the same to whoever compares them.
+    async fn pass(&mut self, micros: i64) {
+        self.sql(&format!(
+            "UPDATE audit.lease SET expires_at = expires_at - {micros} * interval '1 microsecond'"
+        ));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Tests make many databases; a failed test's is worth keeping only as long as the server is.
+        if !std::thread::panicking() {
+            self.server.sql(
+                "postgres",
+                &format!("DROP DATABASE {} WITH (FORCE)", self.database),
+            );
+        }
+    }
+}
