@@ -8,12 +8,9 @@
 //! | [`child`] | processes under test: kill -9, SIGTERM, bounded waits, captured output |
 //! | [`wait`] | waiting for a condition instead of for a time |
 //! | [`net`] | free ports |
-<<<<<<< HEAD
 //! | [`redis`] | a Redis of the test's own |
 //! | [`fault_proxy`] | cutting, freezing, halving and refusing connections to any server |
-=======
 //! | [`postgres`] | a private PostgreSQL server: kill -9, restart |
->>>>>>> 4fda787 (PostgreSQL store: schema, ports, commit by binary COPY; it passes the conformance suite)
 //! | [`script`], [`faulty_queue`], [`faulty_store`] | the real ports, failing as a script says |
 //! | [`clock`] | time and random bytes that do what the test says |
 //! | [`events`] | load, the same for the same seed |
@@ -45,11 +42,8 @@ pub mod fault_proxy;
 pub mod faulty_queue;
 pub mod faulty_store;
 pub mod net;
-<<<<<<< HEAD
-pub mod redis;
-=======
 pub mod postgres;
->>>>>>> 4fda787 (PostgreSQL store: schema, ports, commit by binary COPY; it passes the conformance suite)
+pub mod redis;
 pub mod rooms;
 pub mod script;
 pub mod tidy;

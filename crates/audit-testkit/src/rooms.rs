@@ -106,7 +106,7 @@ const ASSEMBLERS: [&str; 3] = ["audit", "worker", "auditctl"];
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
@@ -166,14 +166,12 @@ const ROOMS: [(&str, &[&str]); 15] = [
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 8] = [
+const BELONGS: [(&[&str], &[&str]); 9] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
     ),
-<<<<<<< HEAD
     (&["audit-queue-redis"], &["deadpool-redis", "redis"]),
-=======
     (
         &["audit-store-postgres"],
         &[
@@ -182,7 +180,6 @@ const BELONGS: [(&[&str], &[&str]); 8] = [
             "tokio-postgres-rustls",
         ],
     ),
->>>>>>> 4fda787 (PostgreSQL store: schema, ports, commit by binary COPY; it passes the conformance suite)
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
     (
         &["audit-http", "auditctl"],
