@@ -71,11 +71,11 @@ CREATE TABLE audit.ledger_tile (
 );
 ALTER TABLE audit.ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
 
--- Control documents of the directory ledger. bytea: what verification hashes are bytes.
+-- Control documents of the directory ledger.
 CREATE TABLE audit.ledger_control (
-    leaf_index bigint NOT NULL PRIMARY KEY,
-    salt       bytea  NOT NULL,
-    document   bytea  NOT NULL
+    leaf_index bigint           NOT NULL PRIMARY KEY,
+    salt       bytea            NOT NULL,
+    document   text COLLATE "C" NOT NULL
 );
 
 -- No default partition: it would block attaching and detaching. audit.ensure_partition makes a month when it is first needed.
@@ -228,7 +228,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('audit.ensure_partition', 0));
-    IF to_regclass(format('audit.%I', name)) IS NOT NULL THEN
+    -- Not to_regclass: it would remember that there was none before the wait for the lock.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'audit'::regnamespace) THEN
         RETURN false;
     END IF;
     -- With the bounds as a CHECK, attaching has nothing to look at; afterwards it would only cost a comparison a row.

@@ -143,6 +143,9 @@ impl Database {
 
     /// Ends the transaction and keeps the connection; a connection on which that fails is dropped, which ends it as well.
     async fn roll_back(&self, session: LaneSession, batch: &Batch<'_>) {
+        if session.is_spoiled() {
+            return;
+        }
         let limit = self.settings.connect_timeout;
         let done = tokio::time::timeout(limit, session.client.batch_execute("ROLLBACK")).await;
         if matches!(done, Ok(Ok(()))) {
@@ -242,9 +245,7 @@ async fn open_copy(
     if batch.rows.len() == 0 {
         return Ok(None);
     }
-    Part::Events
-        .of(session.client.copy_in(&session.statements.copy).await)
-        .map(Some)
+    Part::Events.of(session.open_copy().await).map(Some)
 }
 
 /// Sends the rows; `None` when there are none.

@@ -1,11 +1,13 @@
 //! The dedicated connection of each lane: opened when it first commits, kept while nothing goes wrong on it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use audit_integrity::ledger::LedgerId;
+use bytes::Bytes;
 use deadpool_postgres::{ClientWrapper, Object};
-use tokio_postgres::Statement;
+use tokio_postgres::{CopyInSink, Statement};
 
 use crate::code::ledger_code;
 use crate::commit;
@@ -37,6 +39,9 @@ pub(crate) struct LaneSession {
     pub(crate) id: SessionId,
     /// The epoch of the lease in which it is written down.
     pub(crate) epoch: Option<u64>,
+    /// A COPY that the server refuses to begin leaves one answer more on the connection than questions were asked
+    /// (tokio-postgres 0.7 ends every COPY, begun or not); whoever used it next would take it for his own.
+    spoiled: AtomicBool,
 }
 
 /// What a commit runs, prepared once a connection.
@@ -128,6 +133,21 @@ impl LaneSession {
             statements,
             id,
             epoch: None,
+            spoiled: AtomicBool::new(false),
         })
+    }
+
+    /// Begins to send rows.
+    pub(crate) async fn open_copy(&self) -> Result<CopyInSink<Bytes>, tokio_postgres::Error> {
+        let begun = self.client.copy_in(&self.statements.copy).await;
+        if begun.is_err() {
+            self.spoiled.store(true, Ordering::Relaxed);
+        }
+        begun
+    }
+
+    /// Whether it can only be closed.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.spoiled.load(Ordering::Relaxed)
     }
 }

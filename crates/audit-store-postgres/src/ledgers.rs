@@ -342,6 +342,6 @@ fn read_control(row: &Row) -> Result<ControlRow, StoreError> {
     Ok(ControlRow {
         leaf_index,
         salt: Salt(code::fixed(get(row, 1, "control salt")?, "control salt")?),
-        document: get(row, 2, "control document")?,
+        document: get::<String>(row, 2, "control document")?.into_bytes(),
     })
 }

@@ -300,7 +300,7 @@ impl LedgerCheck {
     pub fn gap(&mut self, to: u64, rows: &[StoredRow], known: &BTreeMap<u64, Digest>) {
         let mut rows = rows.iter().peekable();
         while self.next < to {
-            let row = row_at(&mut rows, self.next);
+            let (row, more) = rows_at(&mut rows, self.next, None);
             if row.is_none() && !known.contains_key(&self.next) {
                 let end = rows.peek().map_or(to, |row| row.address().1.0.min(to));
                 let end = known
@@ -311,6 +311,7 @@ impl LedgerCheck {
             } else {
                 let index = self.next;
                 self.leaf(index, None, None, row, known.get(&index).copied());
+                more.into_iter().for_each(|row| self.surplus_row(row));
             }
         }
     }
@@ -350,13 +351,9 @@ impl LedgerCheck {
         for place in usize::try_from(skip).unwrap_or(usize::MAX)..count {
             let index = self.next;
             let entry = bundle.as_ref().and_then(|bundle| bundle.get(place));
-            self.leaf(
-                index,
-                entry,
-                listed.get(place).copied(),
-                row_at(&mut rows, index),
-                None,
-            );
+            let (row, more) = rows_at(&mut rows, index, entry);
+            self.leaf(index, entry, listed.get(place).copied(), row, None);
+            more.into_iter().for_each(|row| self.surplus_row(row));
         }
     }
 
@@ -516,11 +513,25 @@ impl Anchored {
     }
 }
 
-/// The row stored at a leaf, when it is the next one.
-pub(super) fn row_at<'a>(
+/// The row stored at a leaf, when it is the next one, and further rows that claim the same address: no database can have one key
+/// for addresses and another for identities over all of its partitions. Of several the one that the entry speaks of is taken.
+pub(super) fn rows_at<'a>(
     rows: &mut std::iter::Peekable<std::slice::Iter<'a, StoredRow>>,
     leaf: u64,
-) -> Option<&'a StoredRow> {
+    entry: Option<&[u8]>,
+) -> (Option<&'a StoredRow>, Vec<&'a StoredRow>) {
     while rows.next_if(|row| row.address().1.0 < leaf).is_some() {}
-    rows.next_if(|row| row.address().1.0 == leaf)
+    let mut taken = rows.next_if(|row| row.address().1.0 == leaf);
+    let mut more = Vec::new();
+    while let Some(other) = rows.next_if(|row| row.address().1.0 == leaf) {
+        match entry {
+            Some(entry) if is_of(other, entry) => more.extend(taken.replace(other)),
+            _ => more.push(other),
+        }
+    }
+    (taken, more)
+}
+
+fn is_of(row: &StoredRow, entry: &[u8]) -> bool {
+    matches!(row, StoredRow::Readable(row) if row.differences(entry).is_empty())
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::code::{self, int, int32, ledger_code};
 use crate::copy::Rows;
-use crate::error::Failure;
+use crate::error::{Failure, refused};
 use crate::lane::LaneSession;
 use crate::value::Micros;
 
@@ -51,7 +51,7 @@ struct ChunkColumns {
 struct ControlColumns<'c> {
     leaves: Vec<i64>,
     salts: Vec<&'c [u8]>,
-    documents: Vec<&'c [u8]>,
+    documents: Vec<&'c str>,
 }
 
 impl HeadColumns {
@@ -92,7 +92,10 @@ impl<'c> Batch<'c> {
         for control in commit.controls {
             controls.leaves.push(int(control.header.index.0)?);
             controls.salts.push(&control.salt.0);
-            controls.documents.push(&control.document);
+            let document = std::str::from_utf8(&control.document);
+            controls
+                .documents
+                .push(document.map_err(|_source| refused("a control document is not text"))?);
         }
         let mut receipts: Vec<_> = commit.receipts.iter().collect();
         receipts.sort_by_key(|receipt| receipt.frame_id);

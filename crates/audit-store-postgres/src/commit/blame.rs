@@ -99,7 +99,7 @@ async fn attempt(
 ) -> Result<Option<String>, Failure> {
     let client = &session.client;
     client.batch_execute("SAVEPOINT part").await?;
-    let copy = client.copy_in(&session.statements.copy).await?;
+    let copy = session.open_copy().await?;
     match send(Some(copy), batch.rows.pieces(range)).await {
         Ok(()) => Ok(None),
         Err(error) => match Failure::from(error) {

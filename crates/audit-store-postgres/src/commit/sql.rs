@@ -28,7 +28,7 @@ pub(crate) const TILES: &str = "INSERT INTO audit.ledger_tile (ledger, level, ti
     SELECT $1, * FROM unnest($2::smallint[], $3::bigint[], $4::bytea[])";
 
 pub(crate) const CONTROLS: &str = "INSERT INTO audit.ledger_control (leaf_index, salt, document)
-    SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])";
+    SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[])";
 
 pub(crate) const LETTERS: &str = "INSERT INTO audit.dead_letter
     (id, frame_id, frame_index, event_id, organization_id, reason, detail, payload, received_at, dead_at)

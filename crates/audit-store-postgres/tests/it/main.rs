@@ -2,8 +2,16 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "what is made for tests is part of the tests"
 )]
 
 mod conformance;
+mod faults;
+mod migrations;
+mod partitions;
 mod place;
+mod plans;
+mod takeover;

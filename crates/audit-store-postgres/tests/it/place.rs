@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use audit_store::Store;
 use audit_store::conformance::TestStore;
+pub(crate) use audit_store::conformance::scene::agree;
 use audit_store_postgres::{PostgresStore, Settings};
 use audit_testkit::postgres::PostgresServer;
 

@@ -387,3 +387,44 @@ impl Books {
         }
     }
 }
+
+/// Everything of a ledger that must agree with everything else, whatever happened before; gives back its size.
+pub async fn agree(store: &Store, ledger: LedgerId) -> u64 {
+    let head = store.ledgers.ledger(ledger).await.unwrap().unwrap().head;
+    assert!(head.is_authentic(&key(), &origin(ledger)));
+    let rows = store
+        .events
+        .rows(ledger, LeafIndex(0), LeafIndex(u64::MAX), u32::MAX)
+        .await
+        .unwrap();
+    let chunks = store
+        .ledgers
+        .chunks(ledger, LeafIndex(0), u32::MAX)
+        .await
+        .unwrap();
+    let (mut range, mut tiles, mut full) =
+        (CompactRange::default(), TileBuilder::default(), Vec::new());
+    let mut rows_left = rows.iter();
+    for chunk in &chunks {
+        assert_eq!(chunk.first_leaf.0, range.size(), "chunks follow each other");
+        let entries = Bundle::decompress(&chunk.entries, chunk.count).unwrap();
+        for (entry, leaf) in entries
+            .iter()
+            .zip(audit_integrity::tile::digests_of(&chunk.leaf_hashes))
+        {
+            let row = rows_left.next().expect("an entry has its row");
+            assert_eq!(row.differences(entry), Vec::<&str>::new());
+            assert_eq!((row.leaf_index.0, row.leaf_hash), (range.size(), leaf));
+            range.push(leaf);
+            tiles.push(leaf, &mut full);
+        }
+    }
+    assert_eq!(rows_left.next(), None, "a row has its entry");
+    assert_eq!(range, head.range);
+    full.sort_by_key(|tile| tile.id);
+    assert_eq!(
+        store.ledgers.tiles(ledger, None, u32::MAX).await.unwrap(),
+        full
+    );
+    head.size
+}
