@@ -1,7 +1,5 @@
 //! Pools of connections to one server, to whom the Sentinels name, or to a Cluster.
 
-use std::time::Duration;
-
 use deadpool_redis::redis::aio::{ConnectionLike, MultiplexedConnection};
 use deadpool_redis::redis::cluster_async::ClusterConnection;
 use deadpool_redis::redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
@@ -16,8 +14,8 @@ use crate::address::{Address, Kind, Tls};
 use crate::broken::Broken;
 use crate::settings::{Settings, SettingsError};
 
-/// More than there are kinds of calls, because a connection that is being given up may still be answered.
-const CONNECTIONS_MAX: usize = 12;
+/// Connections that are made at a time, at most: one for each kind of call.
+const CONNECTIONS_MAX: usize = 3;
 
 pub(crate) enum Pools {
     Single(deadpool_redis::Pool),
@@ -51,7 +49,7 @@ impl Pools {
             timeouts: Timeouts {
                 wait: Some(settings.connect_timeout),
                 create: Some(settings.connect_timeout),
-                recycle: Some(settings.connect_timeout / 4),
+                recycle: None,
             },
             ..PoolConfig::new(CONNECTIONS_MAX)
         };
@@ -106,15 +104,24 @@ impl Pools {
         pools.map_err(|error| SettingsError::Address(error.to_string()))
     }
 
-    /// A connection that answered a moment ago or is new.
+    /// A new connection, which is the caller's own. It does not go back to the pool: one that failed may be to a server that is no longer
+    /// the primary, and would answer the pool's question whether it lives.
     pub(crate) async fn connect(&self, settings: &Settings) -> Result<Connection, Broken> {
         Ok(match self {
-            Self::Single(pool) => Connection::One(pool.get().await.map_err(unreached)?),
+            Self::Single(pool) => {
+                let pooled = pool.get().await.map_err(unreached)?;
+                Connection::One(deadpool_redis::Connection::take(pooled))
+            }
             Self::Sentinel(pool) => {
                 let pooled = pool.get().await.map_err(unreached)?;
-                Connection::Found(pooled, settings.response_timeout)
+                let mut connection = sentinel::Connection::take(pooled);
+                connection.set_response_timeout(settings.response_timeout);
+                Connection::One(connection)
             }
-            Self::Cluster(pool) => Connection::Many(pool.get().await.map_err(unreached)?),
+            Self::Cluster(pool) => {
+                let pooled = pool.get().await.map_err(unreached)?;
+                Connection::Many(cluster::Connection::take(pooled))
+            }
         })
     }
 }
@@ -127,13 +134,10 @@ fn unreached(error: PoolError) -> Broken {
     })
 }
 
-/// A connection that any number of calls share: each is sent when it comes and answered in turn. When it is dropped it goes back to
-/// its pool, which asks whether it lives before it gives it out again.
+/// A connection that any number of calls share: each is sent when it comes and answered in turn.
 pub(crate) enum Connection {
-    One(deadpool_redis::Connection),
-    /// With the time its answers may take, which its pool cannot be told.
-    Found(sentinel::Connection, Duration),
-    Many(cluster::Connection),
+    One(MultiplexedConnection),
+    Many(ClusterConnection),
 }
 
 impl std::fmt::Debug for Connection {
@@ -145,19 +149,8 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         let value = match self {
-            Self::One(pooled) => {
-                let mut shared = MultiplexedConnection::clone(pooled);
-                shared.req_packed_command(command).await
-            }
-            Self::Found(pooled, limit) => {
-                let mut shared = MultiplexedConnection::clone(pooled);
-                shared.set_response_timeout(*limit);
-                shared.req_packed_command(command).await
-            }
-            Self::Many(pooled) => {
-                let mut shared = ClusterConnection::clone(pooled);
-                shared.req_packed_command(command).await
-            }
+            Self::One(shared) => shared.clone().req_packed_command(command).await,
+            Self::Many(shared) => shared.clone().req_packed_command(command).await,
         };
         // What Redis refuses comes as a value.
         value?.extract_error()
@@ -165,13 +158,12 @@ impl Connection {
 
     /// To the server that has this key, where the command does not name one.
     pub(crate) async fn send_to(&self, key: &str, command: &Cmd) -> RedisResult<Value> {
-        let Self::Many(pooled) = self else {
+        let Self::Many(shared) = self else {
             return self.send(command).await;
         };
         let route = Route::with_key(key, SlotAddr::Master);
         let routing = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route));
-        let mut shared = ClusterConnection::clone(pooled);
-        let value = shared.route_command(command.clone(), routing).await;
+        let value = shared.clone().route_command(command.clone(), routing).await;
         value?.extract_error()
     }
 }

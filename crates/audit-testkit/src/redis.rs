@@ -104,6 +104,52 @@ impl RedisServer {
         ])
     }
 
+    /// A Cluster of one node, which has every slot.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_cluster_of_one() -> Self {
+        let node = Self::start(&[("cluster-enabled", "yes")]);
+        let taken = node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        assert_eq!(taken.text(), "OK");
+        wait_until("a cluster", START_BOUND, || {
+            let info = node.command(&["CLUSTER", "INFO"]).text();
+            info.contains("cluster_state:ok").then_some(())
+        });
+        node
+    }
+
+    /// A Sentinel that knows `primary` under this name of a service.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_sentinel(primary: &Self, service: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let port = free_port();
+        let file = dir.path().join("sentinel.conf");
+        let watched = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor {service} 127.0.0.1 {} 1\n",
+            primary.port
+        );
+        std::fs::write(&file, watched).expect("a temporary file can be written");
+        let mut command = Command::new("redis-server");
+        command.arg(&file).arg("--sentinel").current_dir(dir.path());
+        let mut sentinel = Self {
+            child: ChildProcess::start(&mut command),
+            port,
+            options: Vec::new(),
+            dir,
+        };
+        assert!(
+            sentinel.answers(),
+            "the sentinel did not start:\n{}",
+            sentinel.child.output()
+        );
+        sentinel
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -64,3 +64,10 @@ async fn it_keeps_the_contract_on_one_thread_with_everything_in_memory() {
     let url = server.url();
     check(server, &url).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_the_contract_on_a_cluster() {
+    let server = RedisServer::start_cluster_of_one();
+    let url = format!("redis+cluster://{}", server.address());
+    check(server, &url).await;
+}

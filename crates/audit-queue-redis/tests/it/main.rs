@@ -11,3 +11,4 @@ mod conformance;
 mod delivery;
 mod faults;
 mod made;
+mod places;
