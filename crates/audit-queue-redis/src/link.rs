@@ -54,7 +54,7 @@ struct State {
 
 /// A connection in use.
 #[derive(Debug)]
-struct Live {
+pub(crate) struct Live {
     connection: Connection,
     promise: Mutex<(Promise, Instant)>,
 }
@@ -147,16 +147,34 @@ impl Link {
         }
     }
 
-    /// Makes the call until it is answered, refused for good, or the broker was away for too long. For calls that may be repeated.
+    /// As [`Link::answered`], when it does not matter by whom.
     pub(crate) async fn ask<T: FromRedisValue>(
         &self,
         lane: Lane,
         call: &Call,
     ) -> Result<T, Broken> {
+        Ok(self.answered(lane, call).await?.0)
+    }
+
+    /// Makes the call once, for those that must not be repeated.
+    pub(crate) async fn once<T: FromRedisValue>(
+        &self,
+        lane: Lane,
+        call: &Call,
+    ) -> Result<T, Broken> {
+        Ok(self.attempt(lane, call).await?.0)
+    }
+
+    /// Makes the call until it is answered, refused for good, or the broker was away for too long. For calls that may be repeated.
+    pub(crate) async fn answered<T: FromRedisValue>(
+        &self,
+        lane: Lane,
+        call: &Call,
+    ) -> Result<(T, Arc<Live>), Broken> {
         let began = Instant::now();
         let mut unanswered = None;
         loop {
-            let broken = match self.once(lane, call).await {
+            let broken = match self.attempt(lane, call).await {
                 Ok(answer) => return Ok(answer),
                 Err(broken) => broken,
             };
@@ -175,12 +193,11 @@ impl Link {
         }
     }
 
-    /// Makes the call once.
-    pub(crate) async fn once<T: FromRedisValue>(
+    async fn attempt<T: FromRedisValue>(
         &self,
         lane: Lane,
         call: &Call,
-    ) -> Result<T, Broken> {
+    ) -> Result<(T, Arc<Live>), Broken> {
         let slot = self.slot(lane);
         let live = self.live(slot).await?;
         let answer = match self.send(&live, &call.short).await {
@@ -196,7 +213,7 @@ impl Link {
             Ok(_) | Err(Broken::Full(_)) => slot.works(),
             Err(broken) => slot.fails(Some(&live), broken, &*self.random),
         }
-        read
+        Ok((read?, live))
     }
 
     async fn send(&self, live: &Live, command: &Cmd) -> Result<Value, RedisError> {
@@ -263,50 +280,48 @@ impl Link {
         }
     }
 
-    /// What Redis does with what it acknowledges on this lane. Asks again when that was long ago.
+    /// What Redis does with what it acknowledges on this lane.
     pub(crate) async fn promise(&self, lane: Lane) -> Result<Promise, Broken> {
         let slot = self.slot(lane);
         let live = self.live(slot).await?;
+        let promise = self.promise_on(&live).await;
+        if let Err(broken) = &promise {
+            slot.fails(Some(&live), broken, &*self.random);
+        }
+        promise
+    }
+
+    /// Asks again when that was long ago.
+    async fn promise_on(&self, live: &Live) -> Result<Promise, Broken> {
         let (promise, at) = live.promise().clone();
         if at.elapsed() < PROMISE_HOLDS {
             return Ok(promise);
         }
         // Whoever comes meanwhile goes by what was known.
         live.promise().1 = Instant::now();
-        let promise = self.promise_of(&live.connection).await;
-        match promise {
-            Ok(promise) => {
-                live.promise().0 = promise.clone();
-                Ok(promise)
-            }
-            Err(broken) => {
-                slot.fails(Some(&live), &broken, &*self.random);
-                Err(broken)
-            }
-        }
+        let promise = self.promise_of(&live.connection).await?;
+        live.promise().0 = promise.clone();
+        Ok(promise)
     }
 
-    /// How safe is what was just acknowledged on this lane.
-    pub(crate) async fn durability(&self, lane: Lane) -> Durability {
+    /// How safe is what was acknowledged on this connection.
+    pub(crate) async fn durability(&self, live: &Live) -> Durability {
         // Acknowledged it is; when nobody can say more, then no more is said.
-        let Ok(promise) = self.promise(lane).await else {
+        let Ok(promise) = self.promise_on(live).await else {
             return Durability::Buffered;
         };
-        match self.replicas(lane).await {
+        match self.replicas(live).await {
             0 => promise.durability,
             replicas => Durability::Replicated(replicas),
         }
     }
 
-    /// How many replicas have everything that was acknowledged on this lane.
-    async fn replicas(&self, lane: Lane) -> u16 {
+    /// How many replicas have everything that was acknowledged on this connection. Another one would say yes without waiting.
+    async fn replicas(&self, live: &Live) -> u16 {
         let wanted = self.settings.replicas;
         if wanted == 0 {
             return 0;
         }
-        let Ok(live) = self.live(self.slot(lane)).await else {
-            return 0;
-        };
         let limit = self.settings.response_timeout;
         let mut wait = cmd("WAIT");
         // Redis answers before we stop listening.

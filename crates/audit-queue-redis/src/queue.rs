@@ -373,7 +373,7 @@ impl Producer for RedisQueue {
         let _room = self.room_for(kept.len()).await?;
         let call = self.enqueue_call(&frame, &kept);
         drop((frame, kept));
-        let answer: Vec<i64> = self.link.ask(Lane::Produce, &call).await?;
+        let (answer, by): (Vec<i64>, _) = self.link.answered(Lane::Produce, &call).await?;
         match answer.as_slice() {
             [-1, events, bytes] => Err(QueueError::Full {
                 waiting_events: events.unsigned_abs(),
@@ -381,7 +381,7 @@ impl Producer for RedisQueue {
             }),
             _ => {
                 self.wake.notify_waiters();
-                Ok(self.link.durability(Lane::Produce).await)
+                Ok(self.link.durability(&by).await)
             }
         }
     }

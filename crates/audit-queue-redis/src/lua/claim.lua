@@ -4,6 +4,8 @@
 -- Answers where to go on ("0-0": done), how many were freed, how many names of dead consumers were removed.
 local stream, me, hold = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if redis.call('EXISTS', KEYS[2]) == 0 then return {'0-0', 0, 0} end
+-- What was given back long ago is claimed along, and is nobody's.
+local free = #redis.call('XPENDING', stream, 'lanes', 'IDLE', ARGV[2], '-', '+', 1000, 'free')
 local claimed = redis.call('XAUTOCLAIM', stream, 'lanes', 'free', ARGV[2], ARGV[3], 'COUNT', 1000, 'JUSTID')
 local removed = 0
 if claimed[1] == '0-0' then
@@ -17,4 +19,4 @@ if claimed[1] == '0-0' then
     end
   end
 end
-return {claimed[1], #claimed[2], removed}
+return {claimed[1], math.max(0, #claimed[2] - free), removed}

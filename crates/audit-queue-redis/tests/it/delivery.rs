@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use audit_queue::{Batch, Consumer, FrameLimits, FrameLookup, Payload, Producer, QueueError};
+use audit_queue::{
+    Batch, Budget, Consumer, FrameLimits, FrameLookup, Payload, Producer, QueueError,
+};
 use audit_queue_redis::{RedisQueue, Settings};
 use audit_testkit::redis::{RedisServer, Reply};
 use audit_testkit::wait::wait_until_async;
@@ -191,6 +193,25 @@ async fn a_frame_that_cannot_be_read_comes_alone_stays_and_lets_the_others_pass(
     assert_eq!((depth.frames, depth.events), (1, 20));
     assert!(queue.is_waiting(id(1)).await.unwrap());
     assert_eq!(drain(&queue).await, [id(1)], "whoever can read it does");
+}
+
+#[tokio::test]
+async fn a_frame_that_did_not_fit_was_not_delivered() {
+    let server = RedisServer::start(&[]);
+    let queue = on(&server);
+    put(&queue, 0..3).await;
+    let one = Budget {
+        bytes: 1,
+        ..budget(9)
+    };
+    let batch = queue.receive(one).await.unwrap();
+    assert_eq!((ids(&batch), redelivered(&batch)), (vec![id(0)], vec![0]));
+    queue.release(batch).await.unwrap();
+    for n in 0..3 {
+        let batch = queue.receive(one).await.unwrap();
+        assert_eq!(ids(&batch), [id(n)]);
+        assert_eq!(redelivered(&batch), [u32::from(n == 0)]);
+    }
 }
 
 #[tokio::test]
