@@ -1,5 +1,8 @@
 //! Health: alive, ready, component by component, and the Prometheus page.
 
+use std::time::Duration;
+
+use audit_queue::Depth;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -111,10 +114,26 @@ async fn set_books(state: &AppState) -> HttpResult<()> {
             );
         }
     }
-    set(&metrics::gauge!(metric::QUEUE_FRAMES), status.depth.frames);
-    set(&metrics::gauge!(metric::QUEUE_BYTES), status.depth.bytes);
+    set_queue(state, &status.depth).await?;
     let waiting = state.store.dead_letters.waiting().await?;
     set(&metrics::gauge!(metric::DEAD_LETTERS_WAITING), waiting);
+    Ok(())
+}
+
+async fn set_queue(state: &AppState, depth: &Depth) -> HttpResult<()> {
+    set(&metrics::gauge!(metric::QUEUE_FRAMES), depth.frames);
+    set(&metrics::gauge!(metric::QUEUE_BYTES), depth.bytes);
+    let events = depth.events.saturating_add(depth.events_internal);
+    set(&metrics::gauge!(metric::QUEUE_EVENTS), events);
+    let now = state.clock.now_micros();
+    let age = depth
+        .oldest_micros
+        .map_or(0, |oldest| (now - oldest).max(0));
+    let age = Duration::from_micros(age.unsigned_abs());
+    metrics::gauge!(metric::QUEUE_OLDEST_SECONDS).set(age.as_secs_f64());
+    if let Some(pending) = crate::status::pending(state).await? {
+        set(&metrics::gauge!(metric::QUEUE_PENDING_FRAMES), pending);
+    }
     Ok(())
 }
 

@@ -65,6 +65,15 @@ pub(crate) async fn read(state: &AppState) -> HttpResult<status::Status> {
     })
 }
 
+/// Frames that are handed out and not settled, where the queue counts them.
+pub(crate) async fn pending(state: &AppState) -> HttpResult<Option<u64>> {
+    state.queue.pending().await.map_err(|error| {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the queue cannot be asked");
+        HttpProblem::unavailable("the numbers cannot be read now")
+    })
+}
+
 pub(crate) async fn get_status(State(state): State<AppState>, headers: HeaderMap) -> HttpResult {
     authenticate(&state, &headers, Access::Operate).await?;
     let status = read(&state).await?;
@@ -94,6 +103,7 @@ pub(crate) async fn get_status(State(state): State<AppState>, headers: HeaderMap
         queue: json!({
             "frames": status.depth.frames, "events": status.depth.events, "bytes": status.depth.bytes,
             "oldestMs": status.depth.oldest_micros.map(|oldest| (now - oldest).max(0) / 1_000),
+            "pending": pending(&state).await?,
         }),
         ledgers,
         leases: leases.collect(),

@@ -369,6 +369,10 @@ impl Producer for EmbeddedQueue {
             oldest_micros,
         })
     }
+
+    async fn pending(&self) -> Result<Option<u64>, QueueError> {
+        Ok(Some(self.shared.state().held_frames()))
+    }
 }
 
 #[async_trait]

@@ -252,6 +252,11 @@ impl State {
         true
     }
 
+    /// Frames handed out.
+    pub(crate) fn held_frames(&self) -> u64 {
+        self.held.values().map(|hold| hold.items.len() as u64).sum()
+    }
+
     /// The batch never reached a consumer: its frames wait again, and were not delivered.
     pub(crate) fn take_back(&mut self, token: u64) {
         if let Some(hold) = self.held.remove(&token) {

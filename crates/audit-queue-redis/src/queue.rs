@@ -389,6 +389,10 @@ impl Producer for RedisQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         Ok(self.standing().await?.depth)
     }
+
+    async fn pending(&self) -> Result<Option<u64>, QueueError> {
+        Ok(Some(self.standing().await?.held))
+    }
 }
 
 #[async_trait]

@@ -49,6 +49,11 @@ pub trait Producer: Send + Sync + std::fmt::Debug {
 
     /// What waits now.
     async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// How many of the frames that wait are handed out at the moment, by all consumers together; `None` where nobody counts them.
+    async fn pending(&self) -> Result<Option<u64>, QueueError> {
+        Ok(None)
+    }
 }
 
 /// How much one `receive` may bring.

@@ -185,9 +185,24 @@ pub const METRICS: &[Metric] = &[
         "Bytes that wait in the queue.",
     ),
     gauge(
+        "audit_worker_queue_events",
+        &[],
+        "Events that wait in the queue, producers' and ours.",
+    ),
+    gauge(
         "audit_worker_queue_frames",
         &[],
         "Frames that wait in the queue.",
+    ),
+    gauge(
+        "audit_worker_queue_oldest_seconds",
+        &[],
+        "Age of the oldest frame that waits in the queue; 0 when none does.",
+    ),
+    gauge(
+        "audit_worker_queue_pending_frames",
+        &[],
+        "Frames that are handed out to lanes and not settled; of all workers that share the queue.",
     ),
     counter(
         "audit_worker_signer_failures_total",

@@ -61,6 +61,12 @@ impl Producer for FaultyQueue {
             .run("depth", away, away, self.producer.depth())
             .await
     }
+
+    async fn pending(&self) -> Result<Option<u64>, QueueError> {
+        self.script
+            .run("pending", away, away, self.producer.pending())
+            .await
+    }
 }
 
 #[async_trait]

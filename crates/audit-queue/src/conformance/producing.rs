@@ -205,7 +205,11 @@ pub(super) async fn the_depth_counts_every_event_once(subject: &mut dyn Subject)
         two,
         "what is held waits"
     );
+    let pending = ports.producer.pending().await.unwrap();
+    assert!(pending.is_none_or(|held| held == 1), "{pending:?}");
     ports.consumer.settle(batch).await.unwrap();
+    let pending = ports.producer.pending().await.unwrap();
+    assert!(pending.is_none_or(|held| held == 0), "{pending:?}");
     let one = ports.producer.depth().await.unwrap();
     assert_eq!((one.enqueued, one.frames, one.events), (7, 1, 4));
     assert!(one.bytes < two.bytes && one.oldest_micros >= two.oldest_micros);
