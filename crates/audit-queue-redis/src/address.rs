@@ -126,6 +126,10 @@ struct Parts<'a> {
 }
 
 fn parts(rest: &str) -> Result<Parts<'_>, AddressError> {
+    // Options are for one server's address only; a name of a service with one in it would be found nowhere.
+    if rest.contains(['?', '#']) {
+        return Err(AddressError::Unreadable);
+    }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let at = authority.rfind('@').map_or(0, |at| at + 1);
     let (credentials, hosts) = authority.split_at(at);
@@ -269,5 +273,9 @@ mod tests {
         check("redis+cluster://a,,b", Err(AddressError::Unreadable));
         check("redis+cluster://a/1", Err(AddressError::Unreadable));
         check("redis+sentinel://a:x", Err(AddressError::Unreadable));
+        check(
+            "redis+sentinel://a/audit?db=1",
+            Err(AddressError::Unreadable),
+        );
     }
 }

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use audit_queue::{Durability, Producer, QueueError};
+use audit_queue::{Consumer, Durability, FrameLookup, Producer, QueueError};
 use audit_queue_redis::{Address, Settings, SettingsError, Tls};
 use audit_testkit::net::free_port;
 use audit_testkit::redis::RedisServer;
 use audit_testkit::tempdir;
 use audit_testkit::wait::wait_until_async;
 
-use crate::made::{BOUND, drain, frame, id, open, settings};
+use crate::made::{BOUND, budget, drain, frame, id, open, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_primary_is_found_through_a_sentinel_and_again_after_a_failover() {
@@ -191,4 +191,43 @@ async fn under_tls_the_certificate_and_its_name_are_checked() {
     let refused =
         audit_queue_redis::RedisQueue::new(plain, std::sync::Arc::new(audit_runtime::SystemRandom));
     assert!(matches!(refused, Err(SettingsError::Tls(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_its_own_needs_its_keys_and_nothing_dangerous_but_to_read_the_settings() {
+    let server = RedisServer::start_durable();
+    let user = [
+        "ACL",
+        "SETUSER",
+        "anna",
+        "on",
+        ">hush",
+        "~{audit}:*",
+        "+@all",
+        "-@dangerous",
+        "+config|get",
+    ];
+    assert_eq!(server.command(&user).text(), "OK");
+    let queue = open(settings(&format!("redis://anna:hush@{}", server.address())));
+    assert_eq!(
+        queue.enqueue(frame(1, 1)).await.unwrap(),
+        Durability::Fsynced
+    );
+    assert_eq!(queue.ready().await.unwrap(), Durability::Fsynced);
+    let batch = queue.receive(budget(1)).await.unwrap();
+    queue.renew(&batch).await.unwrap();
+    queue.release(batch).await.unwrap();
+    assert!(queue.is_waiting(id(1)).await.unwrap());
+    assert_eq!(drain(&queue).await, [id(1)]);
+    queue.close().await;
+    let other = open(Settings {
+        name: "other".into(),
+        patience: std::time::Duration::from_millis(100),
+        ..settings(&format!("redis://anna:hush@{}", server.address()))
+    });
+    let refused = other.enqueue(frame(1, 1)).await;
+    assert!(
+        matches!(refused, Err(QueueError::Unavailable(_))),
+        "{refused:?}"
+    );
 }
