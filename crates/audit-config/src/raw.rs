@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::ConfigProblem;
 use crate::nearest::nearest;
+use crate::secret::Secret;
+use crate::substitute::substitute;
 
 /// Durations in a configuration are at most a day: more is a slip of the unit.
 const MILLIS_MAX: u64 = 86_400_000;
@@ -19,7 +21,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(text: &str) -> Result<Self, Vec<ConfigProblem>> {
+    pub(crate) fn new(
+        text: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<ConfigProblem>> {
         let problem = |reason: String| {
             vec![ConfigProblem {
                 key: "(file)".to_owned(),
@@ -29,31 +34,49 @@ impl Reader {
         let value: Value =
             serde_json::from_str(text).map_err(|error| problem(format!("not JSON: {error}")))?;
         match value {
-            Value::Object(root) => Ok(Self {
-                root,
-                known: Vec::new(),
-                problems: Vec::new(),
-            }),
+            Value::Object(mut root) => {
+                let mut problems = Vec::new();
+                for (key, value) in &mut root {
+                    fill_in(key, value, lookup, &mut problems);
+                }
+                Ok(Self {
+                    root,
+                    known: Vec::new(),
+                    problems,
+                })
+            }
             _ => Err(problem("must be a JSON object".to_owned())),
         }
     }
 
+    /// The value of a key; `null` is the same as absent.
     fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
-        match key.split_once('.') {
-            None => self.root.remove(key),
-            Some((section, name)) => {
-                let members = self.root.get_mut(section)?.as_object_mut()?;
-                let value = members.remove(name);
-                if members.is_empty() {
-                    self.root.remove(section);
-                }
-                value
-            }
-        }
+        let value = remove(&mut self.root, key)?;
+        (!value.is_null()).then_some(value)
     }
 
-    fn problem(&mut self, key: &str, reason: String) {
+    /// Whether the file has this section at all.
+    pub(crate) fn has(&self, section: &str) -> bool {
+        self.root.contains_key(section)
+    }
+
+    /// Takes out what is left of sections that other systems' files have and that mean nothing here (yet); tells their paths.
+    pub(crate) fn without_effect(&mut self, sections: &[&str]) -> Vec<String> {
+        let mut paths = Vec::new();
+        for section in sections {
+            match self.root.remove(*section) {
+                Some(Value::Object(members)) if !members.is_empty() => {
+                    paths.extend(members.keys().map(|member| format!("{section}.{member}")));
+                }
+                Some(Value::Object(_)) | None => {}
+                Some(_) => self.problem(section, "must be an object".to_owned()),
+            }
+        }
+        paths
+    }
+
+    pub(crate) fn problem(&mut self, key: &str, reason: String) {
         self.problems.push(ConfigProblem {
             key: key.to_owned(),
             reason,
@@ -66,6 +89,10 @@ impl Reader {
             Some(Value::String(text)) if !text.is_empty() => set(text),
             Some(_) => self.problem(key, "must be text, not empty".to_owned()),
         }
+    }
+
+    pub(crate) fn secret(&mut self, key: &'static str, set: impl FnOnce(Secret)) {
+        self.text(key, |text| set(Secret::new(text)));
     }
 
     pub(crate) fn parsed<T: FromStr>(
@@ -120,6 +147,14 @@ impl Reader {
         }
     }
 
+    pub(crate) fn flag(&mut self, key: &'static str, set: impl FnOnce(bool)) {
+        match self.take(key) {
+            None => {}
+            Some(Value::Bool(value)) => set(value),
+            Some(_) => self.problem(key, "must be true or false".to_owned()),
+        }
+    }
+
     pub(crate) fn millis(&mut self, key: &'static str, set: impl FnOnce(Duration)) {
         self.number(key, 0..=MILLIS_MAX, |millis| {
             set(Duration::from_millis(millis))
@@ -157,5 +192,47 @@ impl Reader {
             None => "unknown key".to_owned(),
         };
         self.problem(key, reason);
+    }
+}
+
+/// Takes a value out by its path, and sections that are empty then.
+fn remove(members: &mut Map<String, Value>, path: &str) -> Option<Value> {
+    let Some((section, rest)) = path.split_once('.') else {
+        return members.remove(path);
+    };
+    let inner = members.get_mut(section)?.as_object_mut()?;
+    let value = remove(inner, rest);
+    if inner.is_empty() {
+        members.remove(section);
+    }
+    value
+}
+
+/// Substitutes in every text of a value, however deep.
+fn fill_in(
+    path: &str,
+    value: &mut Value,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Vec<ConfigProblem>,
+) {
+    match value {
+        Value::String(text) => match substitute(text, lookup) {
+            Ok(filled) => *text = filled,
+            Err(reason) => problems.push(ConfigProblem {
+                key: path.to_owned(),
+                reason,
+            }),
+        },
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                fill_in(&format!("{path}.{index}"), item, lookup, problems);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                fill_in(&format!("{path}.{name}"), member, lookup, problems);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

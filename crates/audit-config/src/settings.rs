@@ -1,0 +1,177 @@
+//! What the two processes of a deployment are told: one tree for both, so that they can share a file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// What the `worker` and `audit-ingest` binaries are told. Each reads what concerns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `dataDir`: where this process keeps what is its own; default `./data`. One process a directory. Whoever can change it
+    /// can hide the record.
+    pub data_dir: PathBuf,
+    /// `keys.dir`: the key directory; default `keys` in `dataDir`. All processes of a deployment on one machine share one.
+    /// Whoever can read it can forge what the database says.
+    pub keys_dir: Option<PathBuf>,
+    /// `listen`: address and port of the worker; default `127.0.0.1:3001`. Beyond loopback, put TLS in front.
+    pub listen: SocketAddr,
+    /// `deploymentId`: name of the deployment; drawn at the first start when absent, immutable afterwards.
+    pub deployment_id: Option<String>,
+    /// `logFormat`: `human` or `json`; default `human`.
+    pub log_format: LogFormat,
+    /// `logFilter`: what is logged, in the syntax of `tracing`'s `EnvFilter`; default `info`.
+    pub log_filter: String,
+    /// `ledgers`: event ledgers of the deployment; default 4 with PostgreSQL, 1 with SQLite. Never lower it on existing data.
+    pub ledgers: u16,
+    /// `lanes`: ledgers that one worker leases at once at most; default all of them. Others are left to other workers.
+    pub lanes: u16,
+    /// `store.*`: where events are kept.
+    pub store: StoreSettings,
+    /// `queue.*`: where events wait.
+    pub queue: QueueSettings,
+    /// `ingest.*`: what concerns `audit-ingest` only.
+    pub ingest: IngestSettings,
+    /// `http.bodyBytesMax`: bytes of a request body, also decompressed; default 16,777,216.
+    pub http_body_bytes_max: u64,
+    /// `http.itemsMax`: events of a request; default 10,000.
+    pub http_items_max: u64,
+    /// `accept.maxAheadMs`: how far ahead of its arrival an event may say it happened; default 300,000.
+    pub accept_max_ahead: Duration,
+    /// `shutdown.drainDelayMs`: how long `/readyz` says 503 before the listener closes; default 0.
+    pub drain_delay: Duration,
+    /// `shutdown.graceMs`: how long each group of tasks may take to end; default 20,000.
+    pub shutdown_grace: Duration,
+    /// Keys of another system's file that are known and change nothing here. Told at start, so that nobody relies on them.
+    pub without_effect: Vec<String>,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// A file in the data directory, for one process.
+    Sqlite,
+    /// A PostgreSQL server, for many.
+    Postgres(PostgresSettings),
+}
+
+/// `store.*` with `store.backend` = `postgres`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresSettings {
+    /// `store.url`, or `enhancedClient.connectionString`: `postgresql://user:password@host:port/database?sslmode=verify-full`.
+    /// Must reach the server itself: lanes keep sessions, which a pooler in transaction mode breaks.
+    pub url: Secret,
+    /// `store.maxConnections`, or `enhancedClient.maxConnections`: connections of one process at most; default 10.
+    pub connections_max: u32,
+    /// `store.connectTimeoutMs`: how long a connection may take to be made; default 5,000.
+    pub connect_timeout: Duration,
+    /// `store.statementTimeoutMs`: how long the server may work on one statement; default 20,000.
+    pub statement_timeout: Duration,
+    /// `store.replicaUrl`: a read replica, or a pooler, for searches; default none. May lag: a search may then, too.
+    pub replica_url: Option<Secret>,
+}
+
+/// `queue.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// `queue.eventsMax`: the high-water mark: events that may wait before ordinary ones get 503; default 1,000,000.
+    pub events_max: u64,
+    /// `queue.bytesMax`: the same in bytes, as kept; whichever comes first; default 536,870,912.
+    pub bytes_max: u64,
+    /// `queue.backend`.
+    pub backend: QueueBackend,
+}
+
+/// What stands behind the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueBackend {
+    /// A file in the data directory, for one process.
+    Embedded,
+    /// A Redis server, for many.
+    Redis(RedisSettings),
+}
+
+/// `queue.*` with `queue.backend` = `redis`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisSettings {
+    /// `queue.url`, or made of `redis.host`, `redis.port`, `redis.password` and `redis.db`: `redis://user:password@host:port/db`.
+    pub url: Secret,
+    /// `queue.queueName`, or `reliableProcessor.queueName`: part of every key, so that deployments can share a server; default
+    /// `audit-events`.
+    pub name: String,
+    /// `queue.acceptLoss`: takes events although the server may lose them; default `false`. The answers then say so.
+    pub accept_loss: bool,
+}
+
+/// `ingest.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestSettings {
+    /// `ingest.listen`: address and port of `audit-ingest`; default `127.0.0.1:3002`. Beyond loopback, put TLS in front.
+    pub listen: SocketAddr,
+    /// `ingest.spoolBytesMax`: bytes that may wait on this disk while the broker is away; default 268,435,456.
+    pub spool_bytes_max: u64,
+    /// `ingest.eventsPerSecondPerKey`: events that one API key may send each second; default no limit.
+    pub events_per_second_per_key: Option<u32>,
+    /// `ingest.criticalPerSecondPerKey`: events of severity `critical` that one API key may have written past the mark, straight
+    /// to the store, each second; default 100. More go to the spool.
+    pub critical_per_second_per_key: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            keys_dir: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 3001)),
+            deployment_id: None,
+            log_format: LogFormat::Human,
+            log_filter: "info".to_owned(),
+            ledgers: 1,
+            lanes: 1,
+            store: StoreSettings::Sqlite,
+            queue: QueueSettings {
+                events_max: 1_000_000,
+                bytes_max: 512 << 20,
+                backend: QueueBackend::Embedded,
+            },
+            ingest: IngestSettings {
+                listen: SocketAddr::from(([127, 0, 0, 1], 3002)),
+                spool_bytes_max: 256 << 20,
+                events_per_second_per_key: None,
+                critical_per_second_per_key: 100,
+            },
+            http_body_bytes_max: 16 << 20,
+            http_items_max: 10_000,
+            accept_max_ahead: Duration::from_secs(300),
+            drain_delay: Duration::ZERO,
+            shutdown_grace: Duration::from_secs(20),
+            without_effect: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The key directory, wherever it is.
+    #[must_use]
+    pub fn key_directory(&self) -> PathBuf {
+        self.keys_dir
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys"))
+    }
+
+    /// Whether the processes of this deployment share store and queue.
+    #[must_use]
+    pub const fn is_deployed(&self) -> bool {
+        matches!(self.store, StoreSettings::Postgres(_))
+    }
+}
