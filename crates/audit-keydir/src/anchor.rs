@@ -3,6 +3,7 @@
 //! It catches a database that was rolled back or rewritten, as long as whoever did that could not write here too. Putting the
 //! directory on another machine or a write-once medium makes that so.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +18,8 @@ use crate::files::{FILE_MODE, private_dir, read_secret, write_whole};
 
 /// Marks a directory as an anchor, so that a file system that is not mounted is no empty anchor.
 const MARKER: &str = "audit-anchor";
+/// Locked over read, compare and write by whichever process appends.
+const LOCK: &str = ".lock";
 
 /// One file a ledger with its newest note.
 #[derive(Debug, Clone)]
@@ -127,11 +130,26 @@ impl Place {
         }
     }
 
+    /// Keeps other processes out for as long as the file lives. Never waits: whoever holds it may have been stopped, and the
+    /// signer asks again at its next look.
+    fn lock(&self) -> Result<File, AnchorError> {
+        let path = self.dir.join(LOCK);
+        let open = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let file = open.map_err(|error| unavailable(&path, error))?;
+        file.try_lock().map_err(|error| unavailable(&path, error))?;
+        Ok(file)
+    }
+
     fn append(&self, ledger: LedgerId, offered: &SignedCheckpoint) -> Result<(), AnchorError> {
         let _appending = self
             .appending
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.lock()?;
         let tree = &offered.checkpoint;
         if let Some(kept) = self.newest(ledger)? {
             let conflict = AnchorError::Conflict {

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 /// The newest published checkpoint of every ledger. Cheap to clone; all clones are one hub.
 ///
-/// Only the signer publishes, and only what is in the store and the anchor already.
+/// Only the signer publishes, and only what is in the store and the anchor already; in the other processes of a deployment the
+/// follower of the anchor does ([`crate::followed::follow_anchor`]).
 #[derive(Debug, Clone, Default)]
 pub struct Checkpointed {
     newest: watch::Sender<BTreeMap<LedgerId, SignedCheckpoint>>,
@@ -32,6 +33,12 @@ impl Checkpointed {
             }
             newer
         });
+    }
+
+    /// Whether anybody waits for a checkpoint now.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.newest.receiver_count() > 0
     }
 
     /// The newest one of a ledger, when there is one.

@@ -152,7 +152,8 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Renews the lease and takes snapshots until shutdown begins, then gives the directory back.
+    /// Renews the lease and takes snapshots until shutdown begins, then gives the directory back. Ends early when another
+    /// process has taken it.
     pub async fn run(mut self, shutdown: ShutdownSignal) {
         let mut renewals = tokio::time::interval(RENEW_EVERY);
         renewals.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -164,6 +165,10 @@ impl Directory {
                 _ = renewals.tick() => self.renew().await,
                 _ = snapshots.tick() => self.snapshot().await.map(|_size| ()),
             };
+            if let Err(DirectoryError::Held) = done {
+                tracing::warn!(owner = %self.lease.owner, "another process has taken the directory ledger");
+                return;
+            }
             if let Err(error) = done {
                 metrics::counter!(metric::DIRECTORY_FAILURES).increment(1);
                 tracing::warn!(error = &error as &dyn std::error::Error, "directory ledger");

@@ -74,6 +74,18 @@ impl Settlements {
         self.lock().len()
     }
 
+    /// Some of the frames that somebody waits for, at most `max`.
+    #[must_use]
+    pub fn some_awaited(&self, max: usize) -> Vec<FrameId> {
+        let mut waiting = self.lock();
+        waiting.retain(|_, senders| senders.iter().any(|sender| !sender.is_closed()));
+        let mut frames: Vec<FrameId> = waiting.keys().copied().collect();
+        // Oldest first: ids are ordered by time.
+        frames.sort_unstable();
+        frames.truncate(max);
+        frames
+    }
+
     /// Tells everybody who waits for the frame.
     pub fn tell(&self, frame: FrameId, outcome: &FrameOutcome) {
         for sender in self.lock().remove(&frame).unwrap_or_default() {

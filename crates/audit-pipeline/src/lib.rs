@@ -11,6 +11,7 @@ pub mod accept;
 pub mod checkpointed;
 pub mod dead_letters;
 pub mod directory;
+pub mod followed;
 pub mod follower;
 mod frontier;
 pub mod hubs;
@@ -20,6 +21,7 @@ mod outward;
 pub mod processor;
 pub mod signer;
 pub mod status;
+pub mod steward;
 pub mod verification;
 
 pub use accept::{
@@ -33,4 +35,5 @@ pub use hubs::{Address, EventOutcome, FrameOutcome, Settlements};
 pub use lane::{Lane, LaneParts, LaneSettings, LaneSwitch};
 pub use processor::{Annotations, HealthCheck, Plugin, Processor, Refusal, Registry};
 pub use signer::{SignError, Signer, SignerPorts};
+pub use steward::Steward;
 pub use verification::{Verification, VerificationPorts, VerifyError, VerifyRequest};

@@ -224,10 +224,9 @@ impl Signer {
         origin: &Origin,
         known: &mut Known,
     ) -> Result<(), SignError> {
-        self.publish(info.ledger, known).await?;
-        let head = &info.head;
-        if head.size == known.range.size() {
-            return if head.range.root() == known.range.root() {
+        let overtaken = !self.publish(info.ledger, known).await?;
+        if !overtaken && info.head.size == known.range.size() {
+            return if info.head.range.root() == known.range.root() {
                 Ok(())
             } else {
                 Err(diverged(
@@ -237,8 +236,12 @@ impl Signer {
             };
         }
         let lane_key = self.ports.keys.lane_key().await?;
-        check_head(info, origin, &lane_key, known.range.size())?;
         let anchored = self.anchored(info.ledger, &known.verifier_key).await?;
+        // Read after the anchor and what was signed last: another signer may have gone on since `info` was read, and an old
+        // head would look like lost leaves.
+        let info = &self.fresh(info.ledger).await?;
+        let head = &info.head;
+        check_head(info, origin, &lane_key, known.range.size())?;
         if let Some(anchored) = anchored
             .as_ref()
             .filter(|anchored| anchored.checkpoint.size > head.size)
@@ -283,15 +286,29 @@ impl Signer {
         }
         // C11: kept, not anchored. The stored note is what a restart publishes.
         (known.range, known.unpublished) = (range, Some(signed));
-        self.publish(info.ledger, known).await
+        self.publish(info.ledger, known).await?;
+        Ok(())
     }
 
-    /// Puts what was signed into the anchor, then tells everybody.
-    async fn publish(&self, ledger: LedgerId, known: &mut Known) -> Result<(), SignError> {
+    async fn fresh(&self, ledger: LedgerId) -> Result<LedgerInfo, SignError> {
+        let found = self.ports.ledgers.ledger(ledger).await?;
+        let gone = || StoreError::Malformed {
+            what: format!("ledger {ledger} is gone"),
+        };
+        Ok(found.ok_or_else(gone)?)
+    }
+
+    /// Puts what was signed into the anchor, then tells everybody. `false` when the anchor has gone on without us: another
+    /// signer was faster, or the store was rolled back, which the next look at head and anchor tells apart.
+    async fn publish(&self, ledger: LedgerId, known: &mut Known) -> Result<bool, SignError> {
         let Some(signed) = &known.unpublished else {
-            return Ok(());
+            return Ok(true);
         };
         match self.ports.anchor.append(ledger, signed).await {
+            Err(AnchorError::Conflict { kept, offered }) if kept > offered => {
+                known.unpublished = None;
+                return Ok(false);
+            }
             Err(AnchorError::Conflict { kept, offered }) => {
                 return Err(diverged(
                     ledger,
@@ -305,7 +322,7 @@ impl Signer {
         metrics::gauge!(metric::CHECKPOINT_SIZE, "ledger" => ledger.to_string())
             .set(signed.checkpoint.size as f64);
         known.unpublished = None;
-        Ok(())
+        Ok(true)
     }
 
     /// The last signed tree, from the newest stored note.
@@ -369,12 +386,21 @@ impl Signer {
         }
     }
 
+    /// The name to take a ledger under, so that it is taken from whoever holds it: a lane of another process is fenced by the
+    /// new epoch as one of ours is.
+    async fn holder(&self, ledger: LedgerId) -> Result<String, StoreError> {
+        let leases = self.ports.leases.list().await?;
+        let held = leases.into_iter().find(|info| info.lease.ledger == ledger);
+        Ok(held.map_or_else(|| self.owner.clone(), |info| info.lease.owner))
+    }
+
     /// Takes the ledger from its lane and stores the state. A head whose MAC is wrong keeps it: a right one would make it
     /// look as if a lane had written it.
     async fn freeze(&self, info: &LedgerInfo) -> Result<(), Box<dyn std::error::Error>> {
         let key = self.ports.keys.lane_key().await?;
-        let Some(lease) = self.ports.leases.acquire(info.ledger, &self.owner).await? else {
-            return Err("another process holds the ledger".into());
+        let holder = self.holder(info.ledger).await?;
+        let Some(lease) = self.ports.leases.acquire(info.ledger, &holder).await? else {
+            return Err("another process has just taken the ledger".into());
         };
         let origin = Origin::from_text(&info.origin).ok_or("its origin is malformed")?;
         let head = &info.head;
