@@ -9,8 +9,8 @@ mod signals;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use audit::{Audit, HttpParts, Settings};
-use audit_config::WorkerSettings;
+use audit::{Audit, Health, HttpParts, Settings};
+use audit_config::Settings as Configuration;
 use audit_http::{HttpSettings, router, serve};
 use audit_runtime::{Shutdown, SystemRandom, Tasks};
 use clap::Parser as _;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs until a signal; `true` when everything ended in order.
-async fn run(settings: WorkerSettings) -> anyhow::Result<bool> {
+async fn run(settings: Configuration) -> anyhow::Result<bool> {
     let format = match settings.log_format {
         audit_config::LogFormat::Human => audit_telemetry::logs::LogFormat::Human,
         audit_config::LogFormat::Json => audit_telemetry::logs::LogFormat::Json,
@@ -77,9 +77,9 @@ async fn run(settings: WorkerSettings) -> anyhow::Result<bool> {
     state.readiness = std::sync::Arc::new(move || {
         let mut components = ready();
         let taking = if stopping.is_begun() {
-            Err("shutting down".to_owned())
+            Health::Failing("shutting down".to_owned())
         } else {
-            Ok(())
+            Health::Working
         };
         components.push(("http".to_owned(), taking));
         components
@@ -101,17 +101,17 @@ async fn run(settings: WorkerSettings) -> anyhow::Result<bool> {
     Ok(audit.shutdown().await)
 }
 
-fn embedded(settings: &WorkerSettings) -> Settings {
+fn embedded(settings: &Configuration) -> Settings {
     let mut embedded = Settings::new(&settings.data_dir);
     embedded.deployment_id.clone_from(&settings.deployment_id);
-    embedded.queue.events_max = settings.queue_events_max;
-    embedded.queue.bytes_max = settings.queue_bytes_max;
+    embedded.queue.events_max = settings.queue.events_max;
+    embedded.queue.bytes_max = settings.queue.bytes_max;
     embedded.accept.max_ahead = settings.accept_max_ahead;
     embedded.shutdown_grace = settings.shutdown_grace;
     embedded
 }
 
-fn http_settings(settings: &WorkerSettings) -> HttpSettings {
+fn http_settings(settings: &Configuration) -> HttpSettings {
     let mut cursor_key = [0; 32];
     audit_runtime::Random::fill(&SystemRandom, &mut cursor_key);
     let mut http = HttpSettings::with_cursor_key(cursor_key);
@@ -125,7 +125,7 @@ fn http_settings(settings: &WorkerSettings) -> HttpSettings {
     clippy::print_stdout,
     reason = "this is what a person, or a script, starts the worker to read"
 )]
-fn greet(settings: &WorkerSettings, address: std::net::SocketAddr, key_file: &std::path::Path) {
+fn greet(settings: &Configuration, address: std::net::SocketAddr, key_file: &std::path::Path) {
     let data = settings.data_dir.display();
     println!("data       {data}");
     println!("admin key  {}", key_file.display());

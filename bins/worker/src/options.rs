@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use audit_config::{ConfigProblem, WorkerSettings};
+use audit_config::{ConfigProblem, Settings};
 use clap::Parser;
 
 /// Takes audit events, keeps them, proves that none was altered.
@@ -23,9 +23,9 @@ pub(crate) struct Options {
 
 impl Options {
     /// The settings in force.
-    pub(crate) fn settings(&self) -> Result<WorkerSettings, Vec<ConfigProblem>> {
+    pub(crate) fn settings(&self) -> Result<Settings, Vec<ConfigProblem>> {
         let mut settings = match &self.config {
-            None => WorkerSettings::default(),
+            None => Settings::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
                     vec![ConfigProblem {
@@ -33,7 +33,7 @@ impl Options {
                         reason: format!("cannot be read: {error}"),
                     }]
                 })?;
-                WorkerSettings::from_json(&text)?
+                Settings::from_json(&text, &variable)?
             }
         };
         if let Some(data_dir) = &self.data_dir {
@@ -44,4 +44,13 @@ impl Options {
         }
         Ok(settings)
     }
+}
+
+/// What `${NAME}` in a configuration stands for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the binary hands the environment to audit-config, which substitutes"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

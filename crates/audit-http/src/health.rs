@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use audit_pipeline::Health;
 use audit_queue::Depth;
 use axum::Json;
 use axum::extract::State;
@@ -26,15 +27,20 @@ fn all(state: &AppState) -> Vec<ComponentHealth> {
             .registry
             .health_checks()
             .iter()
-            .map(|check| (check.name().to_owned(), check.check())),
+            .map(|check| (check.name().to_owned(), check.check().into())),
     );
     components
 }
 
 fn body((name, health): &ComponentHealth) -> Value {
     match health {
-        Ok(()) => json!({ "component": name, "status": "ok" }),
-        Err(reason) => json!({ "component": name, "status": "failing", "reason": reason }),
+        Health::Working => json!({ "component": name, "status": "ok" }),
+        Health::Degraded(reason) => {
+            json!({ "component": name, "status": "degraded", "reason": reason })
+        }
+        Health::Failing(reason) => {
+            json!({ "component": name, "status": "failing", "reason": reason })
+        }
     }
 }
 
@@ -43,10 +49,10 @@ pub(crate) fn components(state: &AppState) -> Vec<Value> {
     all(state).iter().map(body).collect()
 }
 
-/// Ready: events sent now would be taken and stored.
+/// Ready: events sent now would be taken and stored. A component that is degraded says what stands in for it.
 pub(crate) async fn readyz(State(state): State<AppState>) -> HttpResult {
     let components = all(&state);
-    let ready = components.iter().all(|(_, health)| health.is_ok());
+    let ready = components.iter().all(|(_, health)| health.is_ready());
     let status = if ready {
         StatusCode::OK
     } else {
@@ -68,7 +74,7 @@ pub(crate) async fn component(
     let components = all(&state);
     let found = components.iter().find(|(known, _)| *known == name);
     let found = found.ok_or_else(|| HttpProblem::not_found("component"))?;
-    let status = if found.1.is_ok() {
+    let status = if found.1.is_ready() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE

@@ -182,6 +182,18 @@ impl Ingest<'_> {
         }
     }
 
+    /// Counts the items against what the key may send.
+    fn admit(&self, items: usize) -> HttpResult<()> {
+        let Some(rates) = &self.state.rates else {
+            return Ok(());
+        };
+        rates.admit(&self.principal.key_id, items).map_err(|wait| {
+            let detail = "this API key sends too many events; nothing of them was looked at";
+            HttpProblem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_events", detail)
+                .retry_after(wait.as_secs().saturating_add(1))
+        })
+    }
+
     /// Hands items to the pipeline; `offset` is where the first stands in the body.
     async fn accept(&self, items: Vec<Item>, offset: usize) -> HttpResult<Accepted> {
         // A group's index begins at 0 again, so its place in the body is part of the key.
@@ -200,6 +212,7 @@ impl Ingest<'_> {
             traceparent: self.wish.traceparent.clone(),
             internal: false,
         };
+        self.admit(request.items.len())?;
         let accepted = self.state.acceptor.accept(request).await;
         accepted.map_err(|error| match error {
             AcceptError::Busy { retry_after } => {

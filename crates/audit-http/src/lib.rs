@@ -33,5 +33,5 @@ mod verify;
 
 pub use auth::{Access, KeyCache, KeyRequest, Principal, new_api_key};
 pub use read_audit::{OWN_ORGANIZATION, ReadAudit};
-pub use serve::{router, serve};
-pub use state::{AppState, ComponentHealth, HttpSettings, VerifyBody, VerifyRuns};
+pub use serve::{ingest_router, router, serve};
+pub use state::{AppState, ComponentHealth, HttpSettings, ProcessStatus, VerifyBody, VerifyRuns};

@@ -221,8 +221,22 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-pub(crate) fn table() -> Router<AppState> {
-    ROUTES.iter().fold(Router::new(), |router, route| {
-        router.route(route.path, (route.handler)())
-    })
+/// What `audit-ingest` serves of the table: taking events, and saying how it is. Everything else is asked of a worker.
+pub const INGEST: &[(&str, &str)] = &[
+    ("POST", "/v1/events"),
+    ("GET", "/v1/frames/{id}"),
+    ("GET", "/v1/status"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/health/{component}"),
+    ("GET", "/metrics"),
+];
+
+pub(crate) fn table(wanted: impl Fn(&Route) -> bool) -> Router<AppState> {
+    ROUTES
+        .iter()
+        .filter(|route| wanted(route))
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, (route.handler)())
+        })
 }

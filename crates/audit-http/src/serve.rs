@@ -21,7 +21,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 
 use crate::guard::{Guard, guarded};
 use crate::problem::HttpProblem;
-use crate::routes;
+use crate::routes::{self, Route};
 use crate::state::AppState;
 
 /// Connections at once; more wait in the listener's queue. Below the usual limit of 1,024 descriptors of a process.
@@ -30,6 +30,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole HTTP surface.
 pub fn router(state: AppState) -> Router {
+    layered(state, |_route| true)
+}
+
+/// What `audit-ingest` serves: [`routes::INGEST`].
+pub fn ingest_router(state: AppState) -> Router {
+    layered(state, |route| {
+        routes::INGEST.contains(&(route.method, route.path))
+    })
+}
+
+fn layered(state: AppState, wanted: impl Fn(&Route) -> bool) -> Router {
     let guard = Guard::new(&state);
     let outer = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
@@ -38,7 +49,7 @@ pub fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(
             |_panic: Box<dyn std::any::Any + Send>| internal(),
         ));
-    routes::table()
+    routes::table(wanted)
         .fallback(|| async { HttpProblem::not_found("route") })
         .method_not_allowed_fallback(|| async {
             HttpProblem::new(

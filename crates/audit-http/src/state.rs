@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_integrity::keys::KeySource;
-use audit_pipeline::{Acceptor, Checkpointed, Registry};
+use audit_integrity::ledger::LedgerId;
+use audit_pipeline::{Acceptor, Checkpointed, Health, KeyRates, OverflowHealth, Registry};
 use audit_queue::{FrameLookup, Producer};
 use audit_runtime::{Clock, Random};
 use audit_store::Store;
@@ -102,8 +103,21 @@ fn ledger_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
     }))
 }
 
-/// State of a component: its name, and why it does not work when it does not.
-pub type ComponentHealth = (String, Result<(), String>);
+/// State of a component: its name, and whether it works.
+pub type ComponentHealth = (String, Health);
+
+/// What this process is doing, for `/v1/status`.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessStatus {
+    /// The name under which it holds leases.
+    pub owner: String,
+    /// State of the store's circuit breaker: `closed`, `half-open` or `open`.
+    pub breaker: &'static str,
+    /// Its lanes by ledger, and whether each waits for an operator.
+    pub lanes: Vec<(LedgerId, bool)>,
+    /// Broker and spool, where there is a spool.
+    pub overflow: Option<OverflowHealth>,
+}
 
 /// The parts of one process that the routes use. Cheap to clone.
 #[derive(Clone)]
@@ -124,6 +138,10 @@ pub struct AppState {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// State of every component now; ready when all are fine.
     pub readiness: Arc<dyn Fn() -> Vec<ComponentHealth> + Send + Sync>,
+    /// What this process is doing now.
+    pub process: Arc<dyn Fn() -> ProcessStatus + Send + Sync>,
+    /// Bounds what each API key may send; no bound when absent.
+    pub rates: Option<Arc<KeyRates>>,
     pub settings: Arc<HttpSettings>,
     pub key_cache: Arc<KeyCache>,
     pub read_audit: Arc<ReadAudit>,

@@ -1,5 +1,6 @@
 //! `/v1/status` and `/v1/frames/{id}`: where every accepted event is.
 
+use audit_integrity::ledger::LedgerId;
 use audit_pipeline::status::{self, Books};
 use audit_queue::FrameId;
 use axum::Json;
@@ -52,7 +53,27 @@ struct StatusBody {
     ledgers: Vec<Value>,
     leases: Vec<Value>,
     dead_letters_waiting: u64,
+    process: Value,
     components: Vec<Value>,
+}
+
+/// What this process is doing; the rest of the answer is of the whole deployment.
+fn process(state: &AppState) -> Value {
+    let process = (state.process)();
+    let now = state.clock.now_micros();
+    let lane = |(ledger, stopped): &(LedgerId, bool)| json!({ "ledger": LedgerName(*ledger), "stopped": stopped });
+    let spool = process.overflow.map(|overflow| {
+        let spool = overflow.spool;
+        json!({
+            "brokerAwayMs": overflow.away.as_ref().map(|(since, _)| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+            "frames": spool.frames, "events": spool.events.saturating_add(spool.events_internal), "bytes": spool.bytes,
+            "oldestMs": spool.oldest_micros.map(|oldest| (now - oldest).max(0) / 1_000),
+        })
+    });
+    json!({
+        "owner": process.owner, "breaker": process.breaker,
+        "lanes": process.lanes.iter().map(lane).collect::<Vec<_>>(), "spool": spool,
+    })
 }
 
 /// The books, exact.
@@ -108,6 +129,7 @@ pub(crate) async fn get_status(State(state): State<AppState>, headers: HeaderMap
         ledgers,
         leases: leases.collect(),
         dead_letters_waiting: state.store.dead_letters.waiting().await?,
+        process: process(&state),
         components: crate::health::components(&state),
     };
     Ok(Json(body).into_response())

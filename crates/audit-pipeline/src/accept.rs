@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use audit_event::{EventDraft, Timestamp};
+use audit_event::{EventDraft, Severity, Timestamp};
 use audit_integrity::keys::KeySource;
-use audit_queue::{Durability, FrameEvent, FrameId, Producer};
+use audit_queue::{Durability, FrameEvent, FrameId, Producer, QueueError};
 use audit_runtime::{Clock, Random, Tasks};
 use audit_store::EventRead;
 use tokio::sync::Semaphore;
@@ -58,6 +58,8 @@ impl Default for AcceptSettings {
 #[expect(missing_docs, reason = "each port's own comment says it")]
 pub struct AcceptParts {
     pub queue: Arc<dyn Producer>,
+    /// Takes events of severity `critical` that `queue` refuses because it is past its mark; without it they are refused, too.
+    pub past_mark: Option<Arc<dyn Producer>>,
     pub events: Arc<dyn EventRead>,
     pub keys: Arc<dyn KeySource>,
     pub clock: Arc<dyn Clock>,
@@ -178,35 +180,17 @@ impl Acceptor {
         let mut retry_after = None;
         let mut pending = Vec::new();
         for part in self.cut(drafts) {
-            let frame_events = part.iter().map(|(_, draft)| FrameEvent {
-                canonical: draft.canonical().to_vec(),
-                api_key_id: request.caller.api_key_id.clone(),
-            });
-            // C1: nothing is on disk yet; a crash here costs nothing, because nobody was told anything.
-            match self
-                .coalescer
-                .enqueue(frame_events.collect(), &request)
-                .await
-            {
-                Ok(enqueued) => {
-                    // C2: the frame is on disk and nobody was told; a retry is recognised by its identities.
-                    self.note_trouble(None);
-                    self.count_accepted(part.len(), request.internal);
-                    frame.get_or_insert(enqueued.frame);
-                    durability = Some(weaker(durability, enqueued.durability));
-                    pending.push((part, enqueued));
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a frame was not enqueued"
-                    );
-                    self.note_trouble(Some(error.to_string()));
-                    retry_after = Some(self.settings.retry_after);
-                    for (index, _) in &part {
-                        if let Some(result) = results.get_mut(*index) {
-                            result.refuse_for_now(&error);
-                        }
+            let (taken, refused) = self.enqueue(part, &request).await;
+            if let Some((part, enqueued)) = taken {
+                frame.get_or_insert(enqueued.frame);
+                durability = Some(weaker(durability, enqueued.durability));
+                pending.push((part, enqueued));
+            }
+            if let Some((part, error)) = refused {
+                retry_after = Some(self.settings.retry_after);
+                for (index, _) in &part {
+                    if let Some(result) = results.get_mut(*index) {
+                        result.refuse_for_now(&error);
                     }
                 }
             }
@@ -225,10 +209,63 @@ impl Acceptor {
         })
     }
 
+    /// Enqueues a part: what was taken, and what was not.
+    async fn enqueue(
+        &self,
+        part: Part,
+        request: &AcceptRequest,
+    ) -> (Option<(Part, Enqueued)>, Option<(Part, QueueError)>) {
+        // C1: nothing is on disk yet; a crash here costs nothing, because nobody was told anything.
+        let error = match self
+            .coalescer
+            .enqueue(frame_events(&part, request), request)
+            .await
+        {
+            Ok(enqueued) => return (Some(self.taken(part, enqueued, request)), None),
+            Err(error) => error,
+        };
+        let has_way = self.parts.past_mark.is_some() && matches!(error, QueueError::Full { .. });
+        let (critical, ordinary) = part
+            .into_iter()
+            .partition::<Part, _>(|(_, draft)| has_way && is_critical(draft));
+        if critical.is_empty() {
+            return (None, Some(self.refused(ordinary, error)));
+        }
+        let refused = (!ordinary.is_empty()).then(|| self.refused(ordinary, error));
+        let events = frame_events(&critical, request);
+        match self.coalescer.enqueue_past_mark(events, request).await {
+            Ok(enqueued) => (Some(self.taken(critical, enqueued, request)), refused),
+            Err(error) => {
+                let (mut all, error) = self.refused(critical, error);
+                all.extend(refused.map(|(part, _)| part).unwrap_or_default());
+                (None, Some((all, error)))
+            }
+        }
+    }
+
+    fn taken(&self, part: Part, enqueued: Enqueued, request: &AcceptRequest) -> (Part, Enqueued) {
+        // C2: the frame is on disk and nobody was told; a retry is recognised by its identities.
+        self.note_trouble(None);
+        self.count_accepted(part.len(), request.internal);
+        (part, enqueued)
+    }
+
+    fn refused(&self, part: Part, error: QueueError) -> (Part, QueueError) {
+        let reason = if matches!(error, QueueError::Full { .. }) {
+            "full"
+        } else {
+            "unavailable"
+        };
+        metrics::counter!(metric::REFUSED, "reason" => reason)
+            .increment(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        self.note_trouble(Some(error.to_string()));
+        (part, error)
+    }
+
     /// Cuts drafts into parts that each fit a frame.
-    fn cut(&self, drafts: Vec<(usize, EventDraft)>) -> Vec<Vec<(usize, EventDraft)>> {
+    fn cut(&self, drafts: Part) -> Vec<Part> {
         let mut parts = Vec::new();
-        let (mut part, mut bytes) = (Vec::new(), 0);
+        let (mut part, mut bytes) = (Part::new(), 0);
         for (index, draft) in drafts {
             let len = draft.canonical().len() + FrameEvent::OVERHEAD;
             if bytes + len > self.settings.frame_bytes_max && !part.is_empty() {
@@ -279,6 +316,21 @@ impl Acceptor {
             self.parts.settlements.forget(frame);
         }
     }
+}
+
+/// Events of a request that share a frame, each with its position in the request.
+type Part = Vec<(usize, EventDraft)>;
+
+fn is_critical(draft: &EventDraft) -> bool {
+    draft.event().statement.severity == Some(Severity::Critical)
+}
+
+fn frame_events(part: &Part, request: &AcceptRequest) -> Vec<FrameEvent> {
+    let event = |draft: &EventDraft| FrameEvent {
+        canonical: draft.canonical().to_vec(),
+        api_key_id: request.caller.api_key_id.clone(),
+    };
+    part.iter().map(|(_, draft)| event(draft)).collect()
 }
 
 /// The weaker of two durabilities: an answer promises no more than its weakest frame.

@@ -23,7 +23,7 @@ use audit_queue::{Consumer, Producer};
 use audit_runtime::{Backoff, Breaker, Clock, Random, ShutdownSignal};
 use audit_store::{Lease, Store};
 use futures::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::hubs::Settlements;
 use crate::metric;
@@ -93,6 +93,8 @@ pub struct Lane {
     origin: Origin,
     owner: String,
     stopped: Arc<LaneSwitch>,
+    /// Bounds how many lanes of this process hold a ledger at once.
+    places: Option<Arc<Semaphore>>,
 }
 
 /// Why a session with a lease ended.
@@ -156,7 +158,15 @@ impl Lane {
             origin,
             owner,
             stopped: Arc::default(),
+            places: None,
         }
+    }
+
+    /// Holds its ledger only while it has one of these places, so that ledgers are left to other processes.
+    #[must_use]
+    pub fn within(mut self, places: Arc<Semaphore>) -> Self {
+        self.places = Some(places);
+        self
     }
 
     /// The switch that readiness looks at.
@@ -169,16 +179,33 @@ impl Lane {
     pub async fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         while !self.parts.shutdown.is_begun() {
+            let place = tokio::select! {
+                place = self.place() => place,
+                () = self.parts.shutdown.begun() => return,
+            };
             let leases = &self.parts.store.leases;
             let acquiring = leases.acquire(self.ledger, &self.owner);
             match ask(self.settings.call_timeout, acquiring).await {
                 Ok(Some(lease)) => self.lead(&lease, &mut backoff).await,
-                Ok(None) => self.pause(Duration::from_secs(1)).await,
+                Ok(None) => {
+                    // Another process works on it; the place may serve another ledger.
+                    drop(place);
+                    self.pause(Duration::from_secs(1)).await;
+                }
                 Err(error) => {
+                    drop(place);
                     tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "no lease");
                     self.pause(backoff.next_wait(&*self.parts.random)).await;
                 }
             }
+        }
+    }
+
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        match &self.places {
+            // Never closed, so this is a place.
+            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+            None => None,
         }
     }
 

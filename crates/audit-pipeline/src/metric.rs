@@ -36,3 +36,11 @@ pub const DIRECTORY_FAILURES: &str = "audit_worker_directory_failures_total";
 pub const VERIFICATION_RUNS: &str = "audit_worker_verification_runs_total";
 /// Leaves that a follower has not seen yet, by `follower`.
 pub const FOLLOWER_BEHIND: &str = "audit_worker_follower_behind";
+/// Valid events that were told to come back, by `reason`: full, unavailable.
+pub const REFUSED: &str = "audit_worker_events_refused_total";
+/// Events that did not go the ordinary way, by `how`: broker_away, stored_directly, spooled.
+pub const OVERFLOWED: &str = "audit_worker_events_overflowed_total";
+/// 1 while the broker is away and the spool takes over.
+pub const BROKER_AWAY: &str = "audit_worker_broker_away";
+/// Events that wait in the spool.
+pub const SPOOL_EVENTS: &str = "audit_worker_spool_events";

@@ -1,29 +1,19 @@
-//! Assembling the embedded form: which part stands where, and in which order they start.
+//! Setting up the embedded form: one process, its own queue and store in one directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_event::Timestamp;
-use audit_integrity::checkpoint::CheckpointAnchor;
-use audit_integrity::keys::KeySource;
-use audit_integrity::ledger::{LedgerId, Origin};
-use audit_keydir::{FileAnchor, KeyDir};
-use audit_pipeline::follower::TextFollower;
-use audit_pipeline::verification::{Verification, VerificationPorts};
-use audit_pipeline::{
-    AcceptParts, AcceptSettings, Acceptor, Checkpointed, Directory, DirectoryPorts, Lane,
-    LaneParts, LaneSettings, LaneSwitch, Plugin, Processor, Refusal, Registry, Settlements, Signer,
-    SignerPorts,
-};
+use audit_integrity::ledger::LedgerId;
+use audit_pipeline::{AcceptSettings, LaneSettings, Plugin, Processor, Refusal, Registry};
 use audit_queue_embedded::EmbeddedQueue;
-use audit_runtime::{Breaker, Clock, Random, Shutdown, SystemClock, SystemRandom, Tasks};
-use audit_store::Store;
+use audit_runtime::{Clock, Random, SystemClock, SystemRandom};
 use audit_store_sqlite::SqliteStore;
-use tokio::sync::Notify;
 
+use crate::assembly::{Adapters, Assembly, Plan};
 use crate::error::StartError;
-use crate::running::{Audit, Inner};
+use crate::keys::{KeyPlace, open_keys};
+use crate::running::Audit;
 
 /// How the embedded form is set up; the defaults suit one process on one disk.
 #[derive(Debug, Clone)]
@@ -146,208 +136,45 @@ impl Builder {
             },
         )?;
         let store = sqlite.store();
-        let (keydir, anchor) = open_keys(&settings, &store, &clock, &random).await?;
+        let place = KeyPlace {
+            dir: dir.join("keys"),
+            deployment_id: settings.deployment_id.clone(),
+            verifier_keys: dir.join("verifier.key"),
+        };
+        let ledgers: Vec<LedgerId> = (0..settings.ledgers.max(1)).map(LedgerId::Events).collect();
+        let opened = open_keys(&place, &store, &ledgers, &clock, &random).await?;
         let queue_path = dir.join("queue.db");
         let queue = EmbeddedQueue::open(&queue_path, settings.queue.clone(), Arc::clone(&clock))
             .map_err(|source| StartError::Queue {
                 dir: dir.clone(),
                 source,
             })?;
-        let parts = Parts {
-            registry: Arc::new(registry),
-            deployment_id: keydir.deployment_id().into(),
-            keys: keydir,
-            anchor,
-            queue: Arc::new(queue),
+        let queue = Arc::new(queue);
+        let adapters = Adapters {
             store,
-            sqlite,
+            producer: Arc::clone(&queue) as _,
+            consumer: Arc::clone(&queue) as _,
+            frames: Arc::clone(&queue) as _,
+            closing: vec![queue, Arc::new(sqlite)],
+        };
+        let plan = Plan {
+            owner: OWNER.to_owned(),
+            lanes: ledgers.len(),
+            ledgers,
+            admin_key: dir.join("admin.key"),
+            shared_keys: None,
+            accept: settings.accept,
+            lane: settings.lane,
+            shutdown_grace: settings.shutdown_grace,
+        };
+        let assembly = Assembly {
+            plan,
+            registry: Arc::new(registry),
+            keys: opened,
+            adapters,
             clock,
             random,
-            settings,
         };
-        parts.run().await
-    }
-}
-
-/// Opens keys and anchor, and makes sure that they and the store are of one deployment.
-async fn open_keys(
-    settings: &Settings,
-    store: &Store,
-    clock: &Arc<dyn Clock>,
-    random: &Arc<dyn Random>,
-) -> Result<(Arc<KeyDir>, Arc<FileAnchor>), StartError> {
-    let dir = settings.data_dir.join("keys");
-    let first = !KeyDir::exists(&dir)?;
-    let known = store.ledgers.deployment_id().await?;
-    let configured = settings.deployment_id.as_deref().or(known.as_deref());
-    if first && known.is_some() {
-        // New keys cannot continue an old ledger; only the operator can say where the old ones are.
-        let store = known.unwrap_or_default();
-        return Err(StartError::OtherDeployment {
-            keys: "(none)".to_owned(),
-            store,
-        });
-    }
-    let keydir = Arc::new(KeyDir::open_or_create(
-        &dir,
-        configured,
-        Arc::clone(random),
-        Arc::clone(clock),
-    )?);
-    let anchor_dir = dir.join("anchor");
-    // Only a store that never had a deployment may begin without an anchor.
-    let anchor = if known.is_none() {
-        FileAnchor::create(&anchor_dir)?
-    } else {
-        FileAnchor::at(&anchor_dir)
-    };
-    match known {
-        None => {
-            let now = Timestamp::from_micros(clock.now_micros()).unwrap_or(Timestamp::EPOCH);
-            store
-                .ledgers
-                .set_deployment_id(keydir.deployment_id(), now)
-                .await?;
-        }
-        Some(store) if store != keydir.deployment_id() => {
-            return Err(StartError::OtherDeployment {
-                keys: keydir.deployment_id().to_owned(),
-                store,
-            });
-        }
-        Some(_same) => {}
-    }
-    for ledger in ledgers(settings).chain([LedgerId::Directory]) {
-        keydir.ensure_ledger(ledger)?;
-    }
-    keydir.write_verifier_keys(&settings.data_dir.join("verifier.key"))?;
-    Ok((keydir, Arc::new(anchor)))
-}
-
-fn ledgers(settings: &Settings) -> impl Iterator<Item = LedgerId> {
-    (0..settings.ledgers.max(1)).map(LedgerId::Events)
-}
-
-/// Everything opened, nothing running yet.
-struct Parts {
-    settings: Settings,
-    registry: Arc<Registry>,
-    deployment_id: Arc<str>,
-    keys: Arc<KeyDir>,
-    anchor: Arc<FileAnchor>,
-    queue: Arc<EmbeddedQueue>,
-    store: Store,
-    sqlite: SqliteStore,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-}
-
-impl Parts {
-    async fn run(self) -> Result<Audit, StartError> {
-        let keys: Arc<dyn KeySource> = Arc::clone(&self.keys) as _;
-        let anchor: Arc<dyn CheckpointAnchor> = Arc::clone(&self.anchor) as _;
-        let ledgers: Vec<LedgerId> = ledgers(&self.settings).collect();
-        let directory_ports = DirectoryPorts::new(
-            &self.store,
-            Arc::clone(&keys),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.random),
-        );
-        let directory =
-            Directory::open(directory_ports, &self.deployment_id, OWNER, &ledgers).await?;
-
-        let (settlements, checkpointed) = (Settlements::default(), Checkpointed::new());
-        let (front, lanes_tasks, back) = (Tasks::new(), Tasks::new(), Tasks::new());
-        let (stop_lanes, stop_back) = (Shutdown::new(), Shutdown::new());
-        let breaker = Arc::new(Breaker::new(3, Duration::from_secs(1)));
-        let acceptor = Acceptor::start(
-            AcceptParts {
-                queue: Arc::clone(&self.queue) as _,
-                events: Arc::clone(&self.store.events),
-                keys: Arc::clone(&keys),
-                clock: Arc::clone(&self.clock),
-                random: Arc::clone(&self.random),
-                settlements: settlements.clone(),
-                checkpointed: checkpointed.clone(),
-                tasks: front.clone(),
-            },
-            self.settings.accept.clone(),
-        );
-        let lane_parts = LaneParts {
-            store: self.store.clone(),
-            consumer: Arc::clone(&self.queue) as _,
-            producer: Arc::clone(&self.queue) as _,
-            keys: Arc::clone(&keys),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            registry: Arc::clone(&self.registry),
-            settlements,
-            breaker: Arc::clone(&breaker),
-            head_moved: Arc::new(Notify::new()),
-            shutdown: stop_lanes.signal(),
-        };
-        let lanes = self.start_lanes(&lane_parts, &ledgers, &lanes_tasks);
-        let signer_ports = SignerPorts::new(&self.store, Arc::clone(&anchor), Arc::clone(&keys));
-        back.spawn(
-            "signer",
-            Signer::new(signer_ports, checkpointed.clone(), OWNER).run(stop_back.signal()),
-        );
-        back.spawn("directory", directory.run(stop_back.signal()));
-        if let Some(follower) = TextFollower::of(&self.store, Arc::clone(&self.random)) {
-            back.spawn("text follower", follower.run(stop_back.signal()));
-        }
-        let verification = Verification::new(
-            VerificationPorts::new(
-                &self.store,
-                anchor,
-                Arc::clone(&keys),
-                Arc::clone(&self.clock),
-                Arc::clone(&self.random),
-            ),
-            &self.deployment_id,
-        );
-        Ok(Audit::new(Inner {
-            settings: self.settings,
-            registry: self.registry,
-            deployment_id: self.deployment_id,
-            keys,
-            queue: self.queue,
-            store: self.store,
-            sqlite: self.sqlite,
-            clock: self.clock,
-            random: self.random,
-            acceptor,
-            checkpointed,
-            verification,
-            lanes,
-            breaker,
-            front,
-            lanes_tasks,
-            back,
-            stop_lanes,
-            stop_back,
-        }))
-    }
-
-    fn start_lanes(
-        &self,
-        parts: &LaneParts,
-        ledgers: &[LedgerId],
-        tasks: &Tasks,
-    ) -> Vec<Arc<LaneSwitch>> {
-        let lanes = ledgers.iter().map(|ledger| {
-            let origin = Origin::new(&self.deployment_id, *ledger);
-            let lane = Lane::new(
-                parts.clone(),
-                self.settings.lane.clone(),
-                *ledger,
-                origin,
-                OWNER.to_owned(),
-            );
-            let switch = lane.switch();
-            tasks.spawn("lane", lane.run());
-            switch
-        });
-        lanes.collect()
+        assembly.worker().await
     }
 }

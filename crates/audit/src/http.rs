@@ -7,15 +7,18 @@ use async_trait::async_trait;
 use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
 use audit_http::{
-    AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key,
+    AppState, HttpSettings, KeyCache, KeyRequest, ProcessStatus, ReadAudit, VerifyBody, VerifyRuns,
+    new_api_key,
 };
+use audit_pipeline::OverflowState;
 use audit_pipeline::verification::{Verification, VerifyRequest};
-use audit_runtime::Tasks;
+use audit_runtime::{BreakerState, Tasks};
 use audit_store::Role;
 use audit_store::query::OrganizationScope;
 
 use crate::error::StartError;
-use crate::running::Audit;
+use crate::keys::lock_start;
+use crate::running::{Audit, Inner};
 
 /// What the HTTP surface needs besides the running parts.
 pub struct HttpParts {
@@ -30,16 +33,16 @@ impl Audit {
     #[must_use]
     pub fn http(&self, parts: HttpParts) -> AppState {
         let inner = &self.inner;
-        let readiness = Arc::clone(inner);
+        let (readiness, process) = (Arc::clone(inner), Arc::clone(inner));
         let settings = parts.settings.unwrap_or_else(|| {
             let mut cursor_key = [0; 32];
             inner.random.fill(&mut cursor_key);
             HttpSettings::with_cursor_key(cursor_key)
         });
         AppState {
-            store: inner.store.clone(),
-            queue: Arc::clone(&inner.queue) as _,
-            frames: Arc::clone(&inner.queue) as _,
+            store: inner.adapters.store.clone(),
+            queue: Arc::clone(&inner.adapters.producer),
+            frames: Arc::clone(&inner.adapters.frames),
             acceptor: Arc::clone(&inner.acceptor),
             checkpointed: inner.checkpointed.clone(),
             keys: Arc::clone(&inner.keys),
@@ -53,19 +56,29 @@ impl Audit {
             }),
             metrics: parts.metrics,
             readiness: Arc::new(move || readiness.components()),
+            process: Arc::new(move || process.process()),
+            rates: None,
             settings: Arc::new(settings),
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(inner.front.clone())),
         }
     }
 
-    /// Makes the first key when there is none, and writes it to `DATA/admin.key` (mode 0600). The file's path either way.
+    /// Makes the first key when there is none, and writes it to `admin.key` (mode 0600) in the data directory, or in the key
+    /// directory that the processes of a deployment share. The file's path either way.
     ///
     /// # Errors
     /// When the store does not answer or the file cannot be written.
     pub async fn ensure_admin_key(&self) -> Result<PathBuf, StartError> {
-        let path = self.inner.settings.data_dir.join("admin.key");
-        if !self.inner.store.api_keys.list().await?.is_empty() {
+        let inner = &self.inner;
+        let path = inner.plan.admin_key.clone();
+        // Processes that share a deployment start together, and one key is enough.
+        let _alone = match &inner.plan.shared_keys {
+            Some(shared) => Some(lock_start(&shared.dir).await?),
+            None => None,
+        };
+        let api_keys = &inner.adapters.store.api_keys;
+        if !api_keys.list().await?.is_empty() {
             return Ok(path);
         }
         let request = KeyRequest {
@@ -75,14 +88,32 @@ impl Audit {
             default_organization: OrganizationId::none(),
             expires_at: None,
         };
-        let (key, text) = new_api_key(&*self.inner.random, &*self.inner.clock, request);
+        let (key, text) = new_api_key(&*inner.random, &*inner.clock, request);
         // The file first: a key that nobody can read would lock everybody out.
         write_private(&path, &text).map_err(|source| StartError::Io {
             path: path.clone(),
             source,
         })?;
-        self.inner.store.api_keys.create(&key).await?;
+        api_keys.create(&key).await?;
         Ok(path)
+    }
+}
+
+impl Inner {
+    fn process(&self) -> ProcessStatus {
+        let lanes = self.lanes.iter();
+        ProcessStatus {
+            owner: self.plan.owner.clone(),
+            breaker: match self.breaker.state() {
+                BreakerState::Closed => "closed",
+                BreakerState::HalfOpen => "half-open",
+                BreakerState::Open => "open",
+            },
+            lanes: lanes
+                .map(|(ledger, lane)| (*ledger, lane.is_stopped()))
+                .collect(),
+            overflow: self.overflow.as_ref().map(OverflowState::health),
+        }
     }
 }
 

@@ -27,11 +27,13 @@
 //! # Features
 //! * `http`: `Audit::http`, the HTTP surface that the `worker` binary serves.
 
+mod assembly;
 mod builder;
 mod error;
 mod event;
 #[cfg(feature = "http")]
 mod http;
+mod keys;
 mod running;
 
 pub use builder::{Builder, Settings};
@@ -48,6 +50,8 @@ pub use audit_event::{
 };
 pub use audit_integrity::verify::{Finding, FindingKind, Outcome, Report};
 pub use audit_pipeline::verification::VerifyRequest;
-pub use audit_pipeline::{Ack, Annotations, HealthCheck, Plugin, Processor, Refusal, Registry};
+pub use audit_pipeline::{
+    Ack, Annotations, Health, HealthCheck, Plugin, Processor, Refusal, Registry,
+};
 pub use audit_store::query::ActionMatch;
 pub use audit_store::{Filter, Order, Page, PageRequest, StoredEvent};

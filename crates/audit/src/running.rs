@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use audit_event::{EventId, Form, OrganizationId, Timestamp};
 use audit_integrity::keys::KeySource;
+use audit_integrity::ledger::LedgerId;
 use audit_integrity::verify::Report;
 use audit_pipeline::status::{self, Status, StatusError};
 use audit_pipeline::verification::{Verification, VerifyError, VerifyRequest};
 use audit_pipeline::{
-    AcceptError, AcceptRequest, Acceptor, Ack, Address, Caller, Checkpointed, Item, ItemStatus,
-    LaneSwitch, Registry,
+    AcceptError, AcceptRequest, Acceptor, Ack, Address, Caller, Checkpointed, Health, Item,
+    ItemStatus, LaneSwitch, OverflowState, Registry,
 };
-use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, BreakerState, Clock, Random, Shutdown, Tasks};
 use audit_store::query::OrganizationScope;
 use audit_store::{Filter, Order, Page, PageRequest, Store, StoreError, StoredEvent};
-use audit_store_sqlite::SqliteStore;
 
-use crate::builder::{Builder, Settings};
+use crate::assembly::{Adapters, Plan};
+use crate::builder::Builder;
 use crate::error::RecordError;
 use crate::event::Event;
 
@@ -35,19 +35,19 @@ pub struct Audit {
     expect(dead_code, reason = "kept for the HTTP surface")
 )]
 pub(crate) struct Inner {
-    pub(crate) settings: Settings,
+    pub(crate) plan: Plan,
     pub(crate) registry: Arc<Registry>,
     pub(crate) deployment_id: Arc<str>,
     pub(crate) keys: Arc<dyn KeySource>,
-    pub(crate) queue: Arc<EmbeddedQueue>,
-    pub(crate) store: Store,
-    pub(crate) sqlite: SqliteStore,
+    pub(crate) adapters: Adapters,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) checkpointed: Checkpointed,
     pub(crate) verification: Verification,
-    pub(crate) lanes: Vec<Arc<LaneSwitch>>,
+    pub(crate) lanes: Vec<(LedgerId, Arc<LaneSwitch>)>,
+    /// Broker and spool, where there is a spool.
+    pub(crate) overflow: Option<OverflowState>,
     pub(crate) breaker: Arc<Breaker>,
     /// Accepting: coalescer, verification runs, HTTP's own.
     pub(crate) front: Tasks,
@@ -58,8 +58,8 @@ pub(crate) struct Inner {
     pub(crate) stop_back: Shutdown,
 }
 
-/// A component and why it does not work, when it does not.
-pub type Component = (String, Result<(), String>);
+/// A component and whether it works.
+pub type Component = (String, Health);
 
 /// What is known of a recorded event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl Audit {
     /// # Errors
     /// As [`Self::search`].
     pub async fn search_page(&self, request: &PageRequest) -> Result<Page, StoreError> {
-        self.inner.store.query.search(request).await
+        self.inner.adapters.store.query.search(request).await
     }
 
     /// Verifies everything that is stored, against the signed checkpoints and the anchor.
@@ -185,13 +185,14 @@ impl Audit {
     /// When queue or store do not answer.
     pub async fn status(&self) -> Result<Status, StatusError> {
         let inner = &self.inner;
-        status::read(&*inner.queue, &*inner.store.receipts, &inner.acceptor).await
+        let receipts = &*inner.adapters.store.receipts;
+        status::read(&*inner.adapters.producer, receipts, &inner.acceptor).await
     }
 
     /// The store's ports, for what this handle does not offer.
     #[must_use]
     pub fn store(&self) -> &Store {
-        &self.inner.store
+        &self.inner.adapters.store
     }
 
     /// The deployment's id.
@@ -210,13 +211,14 @@ impl Audit {
     /// `false` when something did not end in time; what it held is recovered at the next start.
     pub async fn shutdown(&self) -> bool {
         let inner = &self.inner;
-        let grace = inner.settings.shutdown_grace;
+        let grace = inner.plan.shutdown_grace;
         inner.stop_lanes.begin();
         let mut left = inner.lanes_tasks.join(grace).await;
         inner.stop_back.begin();
         left.extend(inner.back.join(grace).await);
-        inner.queue.close().await;
-        inner.sqlite.close().await;
+        for adapter in &inner.adapters.closing {
+            adapter.close().await;
+        }
         if !left.is_empty() {
             tracing::error!(?left, "tasks did not end in time");
         }
@@ -233,7 +235,11 @@ impl Inner {
                 Err("the store takes no writes".to_owned())
             }
         };
-        let stopped = self.lanes.iter().filter(|lane| lane.is_stopped()).count();
+        let stopped = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.is_stopped())
+            .count();
         let lanes = if stopped == 0 {
             Ok(())
         } else {
@@ -255,7 +261,7 @@ impl Inner {
             ("tasks", tasks),
         ]
         .into_iter()
-        .map(|(name, health)| (name.to_owned(), health))
+        .map(|(name, health)| (name.to_owned(), Health::from(health)))
         .collect()
     }
 }

@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
 use audit_http::{
-    AppState, HttpSettings, KeyCache, KeyRequest, ReadAudit, VerifyBody, VerifyRuns, new_api_key,
-    router, serve,
+    AppState, HttpSettings, KeyCache, KeyRequest, ProcessStatus, ReadAudit, VerifyBody, VerifyRuns,
+    new_api_key, router, serve,
 };
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::LedgerId;
 use audit_keydir::{FileAnchor, KeyDir};
 use audit_pipeline::verification::{Verification, VerificationPorts, VerifyRequest};
 use audit_pipeline::{
-    AcceptParts, AcceptSettings, Acceptor, Checkpointed, Directory, DirectoryPorts, Lane,
+    AcceptParts, AcceptSettings, Acceptor, Checkpointed, Directory, DirectoryPorts, Health, Lane,
     LaneParts, LaneSettings, Registry, Settlements, Signer, SignerPorts, TextFollower,
 };
 use audit_queue_embedded::EmbeddedQueue;
@@ -355,6 +355,7 @@ impl Parts {
     fn acceptor(&self, tasks: &Tasks) -> Arc<Acceptor> {
         let parts = AcceptParts {
             queue: self.queue.clone(),
+            past_mark: None,
             events: self.store.events.clone(),
             keys: self.keys(),
             clock: self.clock.clone(),
@@ -392,7 +393,9 @@ impl Parts {
                 tasks: tasks.clone(),
             }),
             metrics: Arc::new(|| "# nothing\n".to_owned()),
-            readiness: Arc::new(|| vec![("store".to_owned(), Ok(()))]),
+            readiness: Arc::new(|| vec![("store".to_owned(), Health::Working)]),
+            process: Arc::new(ProcessStatus::default),
+            rates: None,
             settings: Arc::new(settings),
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(tasks.clone())),

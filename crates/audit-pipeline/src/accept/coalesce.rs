@@ -48,6 +48,8 @@ pub(super) struct Enqueued {
 pub(super) struct Coalescer {
     submissions: mpsc::Sender<Submission>,
     enqueuer: Enqueuer,
+    /// For critical events that the queue refuses.
+    past_mark: Option<Enqueuer>,
 }
 
 impl Coalescer {
@@ -64,10 +66,29 @@ impl Coalescer {
             "coalescer",
             run(waiting, enqueuer.clone(), settings.frame_bytes_max),
         );
+        let past_mark = parts.past_mark.as_ref().map(|queue| Enqueuer {
+            queue: Arc::clone(queue),
+            ..enqueuer.clone()
+        });
         Self {
             submissions,
             enqueuer,
+            past_mark,
         }
+    }
+
+    /// The way for critical events past the mark; they share no frame with another request's.
+    pub(super) async fn enqueue_past_mark(
+        &self,
+        events: Vec<FrameEvent>,
+        request: &AcceptRequest,
+    ) -> Result<Enqueued, QueueError> {
+        let Some(enqueuer) = &self.past_mark else {
+            return Err(QueueError::Closed);
+        };
+        let (submission, answered) = submit(events, request);
+        enqueuer.enqueue(vec![submission]).await;
+        answered.await.unwrap_or(Err(QueueError::Closed))
     }
 
     pub(super) async fn enqueue(
@@ -75,26 +96,35 @@ impl Coalescer {
         events: Vec<FrameEvent>,
         request: &AcceptRequest,
     ) -> Result<Enqueued, QueueError> {
-        let bytes = events
-            .iter()
-            .map(|event| event.canonical.len() + FrameEvent::OVERHEAD)
-            .sum();
-        let (answer, answered) = oneshot::channel();
-        let submission = Submission {
-            events,
-            bytes,
-            internal: request.internal,
-            traceparent: request.traceparent.clone(),
-            awaited: request.ack != Ack::Queued,
-            answer,
-        };
-        if bytes >= ALONE_BYTES {
+        let (submission, answered) = submit(events, request);
+        if submission.bytes >= ALONE_BYTES {
             self.enqueuer.enqueue(vec![submission]).await;
         } else if self.submissions.send(submission).await.is_err() {
             return Err(QueueError::Closed);
         }
         answered.await.unwrap_or(Err(QueueError::Closed))
     }
+}
+
+/// A submission and where its answer comes.
+fn submit(
+    events: Vec<FrameEvent>,
+    request: &AcceptRequest,
+) -> (Submission, oneshot::Receiver<Result<Enqueued, QueueError>>) {
+    let bytes = events
+        .iter()
+        .map(|event| event.canonical.len() + FrameEvent::OVERHEAD)
+        .sum();
+    let (answer, answered) = oneshot::channel();
+    let submission = Submission {
+        events,
+        bytes,
+        internal: request.internal,
+        traceparent: request.traceparent.clone(),
+        awaited: request.ack != Ack::Queued,
+        answer,
+    };
+    (submission, answered)
 }
 
 async fn run(mut waiting: mpsc::Receiver<Submission>, enqueuer: Enqueuer, frame_bytes_max: usize) {
@@ -174,32 +204,44 @@ impl Enqueuer {
     }
 
     fn answer(&self, answers: Vec<Answer>, frame: FrameId, result: Result<Durability, QueueError>) {
-        let mut failure = result.as_ref().err().map(ToString::to_string);
-        let mut result = Some(result);
         for (answer, first, outcome) in answers {
-            let reply = match (result.as_ref(), &failure) {
-                (Some(Ok(durability)), _) => Ok(Enqueued {
+            let reply = match &result {
+                Ok(durability) => Ok(Enqueued {
                     frame,
                     first,
                     durability: *durability,
                     outcome,
                 }),
-                // The first gets the error itself, the others its text.
-                (Some(Err(_)), _) => result.take().map_or(Err(QueueError::Closed), |error| {
-                    error.map(|durability| Enqueued {
-                        frame,
-                        first,
-                        durability,
-                        outcome: None,
-                    })
-                }),
-                (None, Some(text)) => Err(QueueError::Unavailable(text.clone().into())),
-                (None, None) => Err(QueueError::Closed),
+                Err(error) => Err(shared(error)),
             };
             // A client that hung up has no use for the answer.
             drop(answer.send(reply));
         }
-        drop(failure.take());
+        match result {
+            // Every request is told, and it is counted; a log line for each would drown the others.
+            Ok(_) | Err(QueueError::Full { .. }) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a frame was not enqueued"
+                );
+            }
+        }
+    }
+}
+
+/// The error for each of those who share a frame. What decides what they do next is kept; the source is logged once.
+fn shared(error: &QueueError) -> QueueError {
+    match error {
+        QueueError::Full {
+            waiting_events,
+            waiting_bytes,
+        } => QueueError::Full {
+            waiting_events: *waiting_events,
+            waiting_bytes: *waiting_bytes,
+        },
+        QueueError::Closed => QueueError::Closed,
+        other => QueueError::Unavailable(other.to_string().into()),
     }
 }
 

@@ -181,6 +181,7 @@ impl Scene {
         let settlements = Settlements::default();
         let parts = AcceptParts {
             queue: Faulty::new(Arc::clone(&queue) as Arc<dyn Producer>, &faults),
+            past_mark: None,
             events: Arc::clone(&store.events),
             keys: keys.clone(),
             clock: Arc::new(SystemClock),

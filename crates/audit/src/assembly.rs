@@ -1,0 +1,292 @@
+//! Which part stands where, and in which order they start: over ports only, the same for every form.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use audit_integrity::checkpoint::CheckpointAnchor;
+use audit_integrity::keys::KeySource;
+use audit_integrity::ledger::{LedgerId, Origin};
+use audit_pipeline::followed::{follow_anchor, poll_receipts};
+use audit_pipeline::follower::TextFollower;
+use audit_pipeline::verification::{Verification, VerificationPorts};
+use audit_pipeline::{
+    AcceptParts, AcceptSettings, Acceptor, Checkpointed, DirectoryPorts, Lane, LaneParts,
+    LaneSettings, LaneSwitch, OverflowState, Registry, Settlements, SignerPorts, Steward,
+};
+use audit_queue::{Consumer, FrameLookup, Producer};
+use audit_queue_embedded::EmbeddedQueue;
+use audit_runtime::{Breaker, Clock, Random, Shutdown, Tasks};
+use audit_store::Store;
+use audit_store_sqlite::SqliteStore;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::error::StartError;
+use crate::keys::Keys;
+use crate::running::{Audit, Inner};
+
+/// Something that is closed when everything that uses it has ended.
+#[async_trait]
+pub(crate) trait Closing: Send + Sync {
+    async fn close(&self);
+}
+
+#[async_trait]
+impl Closing for EmbeddedQueue {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Closing for SqliteStore {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+/// What stands behind the ports of this process.
+pub(crate) struct Adapters {
+    pub(crate) store: Store,
+    pub(crate) producer: Arc<dyn Producer>,
+    pub(crate) consumer: Arc<dyn Consumer>,
+    pub(crate) frames: Arc<dyn FrameLookup>,
+    /// Closed at the end, in this order.
+    pub(crate) closing: Vec<Arc<dyn Closing>>,
+}
+
+/// What this process is to do.
+pub(crate) struct Plan {
+    /// The name under which it holds leases; the same after a restart, so that it need not wait for its own to run out.
+    pub(crate) owner: String,
+    /// The deployment's ledgers that lanes work on.
+    pub(crate) ledgers: Vec<LedgerId>,
+    /// How many of them this process may hold at once.
+    pub(crate) lanes: usize,
+    /// File of the first admin key.
+    pub(crate) admin_key: PathBuf,
+    /// Set when other processes work on the same queue, store and keys.
+    pub(crate) shared_keys: Option<SharedKeys>,
+    pub(crate) accept: AcceptSettings,
+    pub(crate) lane: LaneSettings,
+    pub(crate) shutdown_grace: Duration,
+}
+
+/// What processes of one deployment share besides queue and store.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedKeys {
+    /// The key directory.
+    pub(crate) dir: PathBuf,
+    /// The ledger for critical events past the mark; no lane of a worker wants it.
+    pub(crate) direct: LedgerId,
+}
+
+/// Everything opened, nothing running yet.
+pub(crate) struct Assembly {
+    pub(crate) plan: Plan,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) keys: Keys,
+    pub(crate) adapters: Adapters,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+/// What every flow of the process shares while it runs.
+struct Common {
+    settlements: Settlements,
+    checkpointed: Checkpointed,
+    breaker: Arc<Breaker>,
+    front: Tasks,
+    lanes: Tasks,
+    back: Tasks,
+    stop_lanes: Shutdown,
+    stop_back: Shutdown,
+}
+
+impl Common {
+    fn new() -> Self {
+        Self {
+            settlements: Settlements::default(),
+            checkpointed: Checkpointed::new(),
+            breaker: Arc::new(Breaker::new(3, Duration::from_secs(1))),
+            front: Tasks::new(),
+            lanes: Tasks::new(),
+            back: Tasks::new(),
+            stop_lanes: Shutdown::new(),
+            stop_back: Shutdown::new(),
+        }
+    }
+}
+
+impl Assembly {
+    fn keys(&self) -> Arc<dyn KeySource> {
+        Arc::clone(&self.keys.dir) as _
+    }
+
+    fn anchor(&self) -> Arc<dyn CheckpointAnchor> {
+        Arc::clone(&self.keys.anchor) as _
+    }
+
+    fn deployment_id(&self) -> Arc<str> {
+        self.keys.dir.deployment_id().into()
+    }
+
+    /// Every ledger of the deployment that holds events.
+    fn event_ledgers(&self) -> Vec<LedgerId> {
+        let direct = self.plan.shared_keys.as_ref().map(|shared| shared.direct);
+        self.plan.ledgers.iter().copied().chain(direct).collect()
+    }
+
+    /// A process with lanes, which may become the steward.
+    pub(crate) async fn worker(self) -> Result<Audit, StartError> {
+        let common = Common::new();
+        let steward = self.steward(&common).await?;
+        let queue = Arc::clone(&self.adapters.producer);
+        let acceptor = self.acceptor(&common, queue, None);
+        let lanes = self.start_lanes(&common);
+        common
+            .back
+            .spawn("steward", steward.run(common.stop_back.signal()));
+        let store = &self.adapters.store;
+        if let Some(follower) = TextFollower::of(store, Arc::clone(&self.random)) {
+            let run = follower.run(common.stop_back.signal());
+            common.back.spawn("text follower", run);
+        }
+        self.follow_others(&common);
+        Ok(self.running(common, acceptor, lanes, None))
+    }
+
+    async fn steward(&self, common: &Common) -> Result<Steward, StartError> {
+        let store = &self.adapters.store;
+        let directory = DirectoryPorts::new(
+            store,
+            self.keys(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+        );
+        let signer = SignerPorts::new(store, self.anchor(), self.keys());
+        let (deployment_id, ledgers) = (self.deployment_id(), self.event_ledgers());
+        let hub = common.checkpointed.clone();
+        let owner = &self.plan.owner;
+        Ok(Steward::start(directory, signer, hub, &deployment_id, owner, &ledgers).await?)
+    }
+
+    fn acceptor(
+        &self,
+        common: &Common,
+        queue: Arc<dyn Producer>,
+        past_mark: Option<Arc<dyn Producer>>,
+    ) -> Arc<Acceptor> {
+        let parts = AcceptParts {
+            queue,
+            past_mark,
+            events: Arc::clone(&self.adapters.store.events),
+            keys: self.keys(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            settlements: common.settlements.clone(),
+            checkpointed: common.checkpointed.clone(),
+            tasks: common.front.clone(),
+        };
+        Acceptor::start(parts, self.plan.accept.clone())
+    }
+
+    fn start_lanes(&self, common: &Common) -> Vec<(LedgerId, Arc<LaneSwitch>)> {
+        let parts = LaneParts {
+            store: self.adapters.store.clone(),
+            consumer: Arc::clone(&self.adapters.consumer),
+            producer: Arc::clone(&self.adapters.producer),
+            keys: self.keys(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            registry: Arc::clone(&self.registry),
+            settlements: common.settlements.clone(),
+            breaker: Arc::clone(&common.breaker),
+            head_moved: Arc::new(Notify::new()),
+            shutdown: common.stop_lanes.signal(),
+        };
+        let places = Arc::new(Semaphore::new(self.plan.lanes.max(1)));
+        let lanes = self.plan.ledgers.iter().map(|ledger| {
+            let origin = Origin::new(&self.deployment_id(), *ledger);
+            let lane = Lane::new(
+                parts.clone(),
+                self.plan.lane.clone(),
+                *ledger,
+                origin,
+                self.plan.owner.clone(),
+            );
+            let lane = lane.within(Arc::clone(&places));
+            let switch = lane.switch();
+            common.lanes.spawn("lane", lane.run());
+            (*ledger, switch)
+        });
+        lanes.collect()
+    }
+
+    /// Learns what the other processes of the deployment do, when there are any.
+    fn follow_others(&self, common: &Common) {
+        if self.plan.shared_keys.is_none() {
+            return;
+        }
+        let receipts = poll_receipts(
+            common.settlements.clone(),
+            Arc::clone(&self.adapters.store.receipts),
+            common.stop_back.signal(),
+        );
+        common.back.spawn("receipts", receipts);
+        let ledgers = self
+            .event_ledgers()
+            .into_iter()
+            .chain([LedgerId::Directory]);
+        let anchor = follow_anchor(
+            common.checkpointed.clone(),
+            self.anchor(),
+            self.keys(),
+            self.deployment_id(),
+            ledgers.collect(),
+            common.stop_back.signal(),
+        );
+        common.back.spawn("anchor", anchor);
+    }
+
+    fn running(
+        self,
+        common: Common,
+        acceptor: Arc<Acceptor>,
+        lanes: Vec<(LedgerId, Arc<LaneSwitch>)>,
+        overflow: Option<OverflowState>,
+    ) -> Audit {
+        let deployment_id = self.deployment_id();
+        let verification = Verification::new(
+            VerificationPorts::new(
+                &self.adapters.store,
+                self.anchor(),
+                self.keys(),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.random),
+            ),
+            &deployment_id,
+        );
+        Audit::new(Inner {
+            keys: self.keys(),
+            plan: self.plan,
+            registry: self.registry,
+            deployment_id,
+            adapters: self.adapters,
+            clock: self.clock,
+            random: self.random,
+            acceptor,
+            checkpointed: common.checkpointed,
+            verification,
+            lanes,
+            overflow,
+            breaker: common.breaker,
+            front: common.front,
+            lanes_tasks: common.lanes,
+            back: common.back,
+            stop_lanes: common.stop_lanes,
+            stop_back: common.stop_back,
+        })
+    }
+}
