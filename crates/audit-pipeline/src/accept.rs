@@ -78,9 +78,12 @@ pub struct Acceptor {
     coalescer: Coalescer,
     in_flight: Arc<Semaphore>,
     rejected: AtomicU64,
-    /// Why the newest enqueue failed; `None` once one has succeeded.
-    trouble: std::sync::Mutex<Option<String>>,
+    /// When and why the newest enqueue failed; `None` once one has succeeded.
+    trouble: std::sync::Mutex<Option<(tokio::time::Instant, String)>>,
 }
+
+/// How long a failed enqueue speaks against readiness.
+const TROUBLE_COUNTS: Duration = Duration::from_secs(5);
 
 /// Unit of the in-flight semaphore, so that its count fits a `u32`.
 const IN_FLIGHT_UNIT: usize = 1024;
@@ -111,20 +114,26 @@ impl Acceptor {
         self.rejected.load(Ordering::Relaxed)
     }
 
-    /// Why the queue took nothing the last time it was asked, for readiness.
+    /// Why the queue took nothing the last time it was asked, for readiness. Forgotten after a few seconds: whoever is not
+    /// ready is sent nothing, and would never find out that the queue takes events again.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble
+        let trouble = self
+            .trouble
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let fresh = trouble
+            .as_ref()
+            .filter(|(at, _)| at.elapsed() < TROUBLE_COUNTS);
+        fresh.map(|(_, reason)| reason.clone())
     }
 
     fn note_trouble(&self, trouble: Option<String>) {
         *self
             .trouble
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
+            .unwrap_or_else(std::sync::PoisonError::into_inner) =
+            trouble.map(|reason| (tokio::time::Instant::now(), reason));
     }
 
     /// Takes a request's events. One bad item never hurts its neighbours.

@@ -15,6 +15,7 @@ mod faulty;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod overflow;
 mod poison;
 #[cfg(test)]
 mod refusing;
