@@ -100,7 +100,7 @@ fn check_use(name: &str, dependency: &Dependency, ours: &[&str], rules: &Rules) 
 }
 
 /// Crates that assemble: they may use everything that is not for tests only.
-const ASSEMBLERS: [&str; 3] = ["audit", "worker", "auditctl"];
+const ASSEMBLERS: [&str; 5] = ["audit", "audit-process", "worker", "audit-ingest", "auditctl"];
 
 /// What an embedder writes: it sees the facade only.
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
@@ -197,9 +197,19 @@ const BELONGS: [(&[&str], &[&str]); 9] = [
         &["auditctl"],
         &["reqwest", "indicatif", "comfy-table", "csv", "glob"],
     ),
-    (&["auditctl", "worker"], &["clap"]),
     (
-        &["auditctl", "worker", "embedded", "custom-processor"],
+        &["auditctl", "audit-process", "worker", "audit-ingest"],
+        &["clap"],
+    ),
+    (
+        &[
+            "auditctl",
+            "audit-process",
+            "worker",
+            "audit-ingest",
+            "embedded",
+            "custom-processor",
+        ],
         &["anyhow"],
     ),
 ];
@@ -262,10 +272,12 @@ impl Rules {
             .map(|(room, _)| (*room).to_owned())
             .collect();
         for assembler in ASSEMBLERS {
-            let facade = (assembler != "audit").then(|| "audit".to_owned());
+            // In order: each may use those before it.
+            let before = ASSEMBLERS.iter().take_while(|other| **other != assembler);
+            let before = before.map(|other| (*other).to_owned());
             rules.may_use.insert(
                 assembler.to_owned(),
-                everything.iter().cloned().chain(facade).collect(),
+                everything.iter().cloned().chain(before).collect(),
             );
         }
         // It wraps the ports for tests; it meets adapters only in its own tests.

@@ -13,7 +13,7 @@ use audit_pipeline::follower::TextFollower;
 use audit_pipeline::verification::{Verification, VerificationPorts};
 use audit_pipeline::{
     AcceptParts, AcceptSettings, Acceptor, Checkpointed, DirectoryPorts, Lane, LaneParts,
-    LaneSettings, LaneSwitch, OverflowState, Registry, Settlements, SignerPorts, Steward,
+    LaneSettings, LaneSwitch, Registry, Settlements, SignerPorts, Steward,
 };
 use audit_queue::{Consumer, FrameLookup, Producer};
 use audit_queue_embedded::EmbeddedQueue;
@@ -24,7 +24,11 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::error::StartError;
 use crate::keys::Keys;
-use crate::running::{Audit, Inner};
+use crate::running::{Audit, Inner, Observed, Probe};
+#[cfg(feature = "deployed")]
+use audit_pipeline::overflow::{Direct, DirectParts, OverflowQueue, PastMark, drain};
+#[cfg(feature = "deployed")]
+use audit_pipeline::{Health, KeyRates, OverflowSettings, OverflowState, Spool};
 
 /// Something that is closed when everything that uses it has ended.
 #[async_trait]
@@ -71,6 +75,9 @@ pub(crate) struct Plan {
     pub(crate) accept: AcceptSettings,
     pub(crate) lane: LaneSettings,
     pub(crate) shutdown_grace: Duration,
+    /// The data directory of a process of a deployment, held for as long as it runs.
+    #[cfg(feature = "deployed")]
+    pub(crate) instance: Option<crate::deployed::Instance>,
 }
 
 /// What processes of one deployment share besides queue and store.
@@ -90,6 +97,33 @@ pub(crate) struct Assembly {
     pub(crate) adapters: Adapters,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+}
+
+/// What stands in for the broker, and what is allowed, in an ingest.
+#[cfg(feature = "deployed")]
+pub(crate) struct Overflow {
+    pub(crate) spool: Spool,
+    pub(crate) state: OverflowState,
+    pub(crate) settings: OverflowSettings,
+    pub(crate) rates: Option<Arc<KeyRates>>,
+}
+
+/// Says what waits in the spool, and for how long.
+#[cfg(feature = "deployed")]
+fn spool_probe(state: OverflowState, clock: Arc<dyn Clock>) -> Probe {
+    Arc::new(move || {
+        let spool = state.health().spool;
+        let health = match spool.oldest_micros {
+            _ if spool.frames == 0 => Health::Working,
+            oldest => {
+                let age = oldest.map_or(0, |oldest| clock.now_micros().saturating_sub(oldest));
+                let events = spool.events.saturating_add(spool.events_internal);
+                let seconds = age / 1_000_000;
+                Health::Degraded(format!("{events} events wait, the oldest for {seconds} s"))
+            }
+        };
+        ("spool".to_owned(), health)
+    })
 }
 
 /// What every flow of the process shares while it runs.
@@ -139,7 +173,7 @@ impl Assembly {
     }
 
     /// A process with lanes, which may become the steward.
-    pub(crate) async fn worker(self) -> Result<Audit, StartError> {
+    pub(crate) async fn worker(self, probes: Vec<Probe>) -> Result<Audit, StartError> {
         let common = Common::new();
         let steward = self.steward(&common).await?;
         let queue = Arc::clone(&self.adapters.producer);
@@ -154,7 +188,81 @@ impl Assembly {
             common.back.spawn("text follower", run);
         }
         self.follow_others(&common);
-        Ok(self.running(common, acceptor, lanes, None))
+        let observed = Observed {
+            lanes,
+            probes,
+            overflow: None,
+            rates: None,
+        };
+        Ok(self.running(common, acceptor, observed))
+    }
+
+    /// A process that only takes events.
+    #[cfg(feature = "deployed")]
+    pub(crate) fn ingest(mut self, overflow: Overflow, mut probes: Vec<Probe>) -> Audit {
+        let common = Common::new();
+        let Overflow {
+            spool,
+            state,
+            settings,
+            rates,
+        } = overflow;
+        let direct = Arc::new(Direct::new(self.direct_parts(&common)));
+        let broker = Arc::clone(&self.adapters.producer);
+        let queue = Arc::new(OverflowQueue::new(
+            Arc::clone(&broker),
+            Arc::clone(&self.adapters.frames),
+            spool.clone(),
+            state.clone(),
+            settings.clone(),
+        ));
+        let past_mark = PastMark::new(spool.clone(), Arc::clone(&direct), settings.clone());
+        let acceptor = self.acceptor(
+            &common,
+            Arc::clone(&queue) as _,
+            Some(Arc::new(past_mark)),
+        );
+        let drain = drain(
+            spool,
+            broker,
+            state.clone(),
+            settings,
+            Arc::clone(&self.random),
+            common.stop_back.signal(),
+        );
+        common.back.spawn("spool", drain);
+        common
+            .lanes
+            .spawn("direct lane", direct.run(common.stop_lanes.signal()));
+        self.follow_others(&common);
+        self.adapters.producer = Arc::clone(&queue) as _;
+        self.adapters.frames = queue;
+        probes.push(spool_probe(state.clone(), Arc::clone(&self.clock)));
+        let observed = Observed {
+            lanes: Vec::new(),
+            probes,
+            overflow: Some(state),
+            rates,
+        };
+        self.running(common, acceptor, observed)
+    }
+
+    #[cfg(feature = "deployed")]
+    fn direct_parts(&self, common: &Common) -> DirectParts {
+        let shared = self.plan.shared_keys.as_ref();
+        let ledger = shared.map_or(LedgerId::Events(0), |shared| shared.direct);
+        DirectParts {
+            store: self.adapters.store.clone(),
+            keys: self.keys(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            registry: Arc::clone(&self.registry),
+            settlements: common.settlements.clone(),
+            breaker: Arc::clone(&common.breaker),
+            ledger,
+            origin: Origin::new(&self.deployment_id(), ledger),
+            owner: self.plan.owner.clone(),
+        }
     }
 
     async fn steward(&self, common: &Common) -> Result<Steward, StartError> {
@@ -254,8 +362,7 @@ impl Assembly {
         self,
         common: Common,
         acceptor: Arc<Acceptor>,
-        lanes: Vec<(LedgerId, Arc<LaneSwitch>)>,
-        overflow: Option<OverflowState>,
+        observed: Observed,
     ) -> Audit {
         let deployment_id = self.deployment_id();
         let verification = Verification::new(
@@ -279,8 +386,7 @@ impl Assembly {
             acceptor,
             checkpointed: common.checkpointed,
             verification,
-            lanes,
-            overflow,
+            observed,
             breaker: common.breaker,
             front: common.front,
             lanes_tasks: common.lanes,

@@ -20,6 +20,8 @@ use crate::running::Audit;
 pub struct Settings {
     /// Where everything is kept.
     pub data_dir: PathBuf,
+    /// The key directory; `keys` in the data directory when absent.
+    pub keys_dir: Option<PathBuf>,
     /// Name of the deployment; drawn at the first start when absent, immutable afterwards.
     pub deployment_id: Option<String>,
     /// Event ledgers. SQLite has one writer, so more than 1 buys nothing here; never lower it on existing data.
@@ -42,6 +44,7 @@ impl Settings {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
+            keys_dir: None,
             deployment_id: None,
             ledgers: 1,
             accept: AcceptSettings::default(),
@@ -137,7 +140,7 @@ impl Builder {
         )?;
         let store = sqlite.store();
         let place = KeyPlace {
-            dir: dir.join("keys"),
+            dir: settings.keys_dir.unwrap_or_else(|| dir.join("keys")),
             deployment_id: settings.deployment_id.clone(),
             verifier_keys: dir.join("verifier.key"),
         };
@@ -166,6 +169,8 @@ impl Builder {
             accept: settings.accept,
             lane: settings.lane,
             shutdown_grace: settings.shutdown_grace,
+            #[cfg(feature = "deployed")]
+            instance: None,
         };
         let assembly = Assembly {
             plan,
@@ -175,6 +180,6 @@ impl Builder {
             clock,
             random,
         };
-        assembly.worker().await
+        assembly.worker(Vec::new()).await
     }
 }

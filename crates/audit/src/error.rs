@@ -45,6 +45,24 @@ pub enum StartError {
         /// Of the store.
         store: String,
     },
+    /// Another process has the data directory.
+    #[error("{} is the data directory of another process that runs", .dir.display())]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// The settings do not name a store and a queue that processes can share.
+    #[error("a deployment needs store.backend = postgres and queue.backend = redis")]
+    NotDeployed,
+    /// PostgreSQL cannot be used.
+    #[error("the store cannot be opened")]
+    Postgres(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Redis cannot be used as configured.
+    #[error("the queue cannot be opened")]
+    Redis(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The lane key cannot be read.
+    #[error("the lane key cannot be read")]
+    LaneKey(#[source] audit_integrity::keys::KeyError),
     /// A file of the data directory cannot be written.
     #[error("cannot write {}", .path.display())]
     Io {

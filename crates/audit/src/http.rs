@@ -57,7 +57,7 @@ impl Audit {
             metrics: parts.metrics,
             readiness: Arc::new(move || readiness.components()),
             process: Arc::new(move || process.process()),
-            rates: None,
+            rates: inner.observed.rates.clone(),
             settings: Arc::new(settings),
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(inner.front.clone())),
@@ -101,7 +101,7 @@ impl Audit {
 
 impl Inner {
     fn process(&self) -> ProcessStatus {
-        let lanes = self.lanes.iter();
+        let lanes = self.observed.lanes.iter();
         ProcessStatus {
             owner: self.plan.owner.clone(),
             breaker: match self.breaker.state() {
@@ -112,7 +112,7 @@ impl Inner {
             lanes: lanes
                 .map(|(ledger, lane)| (*ledger, lane.is_stopped()))
                 .collect(),
-            overflow: self.overflow.as_ref().map(OverflowState::health),
+            overflow: self.observed.overflow.as_ref().map(OverflowState::health),
         }
     }
 }

@@ -26,9 +26,12 @@
 //!
 //! # Features
 //! * `http`: `Audit::http`, the HTTP surface that the `worker` binary serves.
+//! * `deployed`: many processes over PostgreSQL and Redis, as the `worker` and `audit-ingest` binaries assemble them.
 
 mod assembly;
 mod builder;
+#[cfg(feature = "deployed")]
+pub mod deployed;
 mod error;
 mod event;
 #[cfg(feature = "http")]

@@ -13,8 +13,10 @@ use audit_pipeline::status::{self, Status, StatusError};
 use audit_pipeline::verification::{Verification, VerifyError, VerifyRequest};
 use audit_pipeline::{
     AcceptError, AcceptRequest, Acceptor, Ack, Address, Caller, Checkpointed, Health, Item,
-    ItemStatus, LaneSwitch, OverflowState, Registry,
+    ItemStatus, KeyRates, LaneSwitch, OverflowState, Registry,
 };
+#[cfg(feature = "deployed")]
+use audit_runtime::ShutdownSignal;
 use audit_runtime::{Breaker, BreakerState, Clock, Random, Shutdown, Tasks};
 use audit_store::query::OrganizationScope;
 use audit_store::{Filter, Order, Page, PageRequest, Store, StoreError, StoredEvent};
@@ -45,9 +47,7 @@ pub(crate) struct Inner {
     pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) checkpointed: Checkpointed,
     pub(crate) verification: Verification,
-    pub(crate) lanes: Vec<(LedgerId, Arc<LaneSwitch>)>,
-    /// Broker and spool, where there is a spool.
-    pub(crate) overflow: Option<OverflowState>,
+    pub(crate) observed: Observed,
     pub(crate) breaker: Arc<Breaker>,
     /// Accepting: coalescer, verification runs, HTTP's own.
     pub(crate) front: Tasks,
@@ -56,6 +56,21 @@ pub(crate) struct Inner {
     pub(crate) back: Tasks,
     pub(crate) stop_lanes: Shutdown,
     pub(crate) stop_back: Shutdown,
+}
+
+/// Looks at a component; never waits.
+pub(crate) type Probe = Arc<dyn Fn() -> Component + Send + Sync>;
+
+/// What readiness and status look at, and what requests are held to.
+pub(crate) struct Observed {
+    /// Every lane with the switch that says whether it stopped.
+    pub(crate) lanes: Vec<(LedgerId, Arc<LaneSwitch>)>,
+    /// Components that only this form has.
+    pub(crate) probes: Vec<Probe>,
+    /// Broker and spool, where there is a spool.
+    pub(crate) overflow: Option<OverflowState>,
+    /// Bounds what each API key may send.
+    pub(crate) rates: Option<Arc<KeyRates>>,
 }
 
 /// A component and whether it works.
@@ -207,6 +222,15 @@ impl Audit {
         self.inner.components()
     }
 
+    /// Runs something of its own until shutdown has come to what follows commits.
+    #[cfg(feature = "deployed")]
+    pub(crate) fn in_background<F>(&self, name: &'static str, run: impl FnOnce(ShutdownSignal) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.back.spawn(name, run(self.inner.stop_back.signal()));
+    }
+
     /// Ends in order: no more accepting, the lanes finish what they hold, the last commits are signed, files are closed.
     /// `false` when something did not end in time; what it held is recovered at the next start.
     pub async fn shutdown(&self) -> bool {
@@ -235,8 +259,7 @@ impl Inner {
                 Err("the store takes no writes".to_owned())
             }
         };
-        let stopped = self
-            .lanes
+        let stopped = self.observed.lanes
             .iter()
             .filter(|(_, lane)| lane.is_stopped())
             .count();
@@ -262,6 +285,7 @@ impl Inner {
         ]
         .into_iter()
         .map(|(name, health)| (name.to_owned(), Health::from(health)))
+        .chain(self.observed.probes.iter().map(|probe| probe()))
         .collect()
     }
 }

@@ -4,26 +4,27 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use audit_config::{ConfigProblem, Settings};
-use clap::Parser;
+use clap::Args;
 
-/// Takes audit events, keeps them, proves that none was altered.
-#[derive(Debug, Parser)]
-#[command(version, about)]
-pub(crate) struct Options {
+use crate::Surface;
+
+/// What every server program is told on its command line.
+#[derive(Debug, Args)]
+pub struct Options {
     /// Configuration file (JSON); every key has a default
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where everything is kept [default: ./data]
+    /// Where this process keeps what is its own [default: ./data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Address and port of the HTTP surface [default: 127.0.0.1:3001]
+    /// Address and port of the HTTP surface [default: 127.0.0.1:3001, audit-ingest 127.0.0.1:3002]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
 }
 
 impl Options {
     /// The settings in force.
-    pub(crate) fn settings(&self) -> Result<Settings, Vec<ConfigProblem>> {
+    pub(crate) fn settings(&self, surface: Surface) -> Result<Settings, Vec<ConfigProblem>> {
         let mut settings = match &self.config {
             None => Settings::default(),
             Some(path) => {
@@ -40,7 +41,10 @@ impl Options {
             settings.data_dir.clone_from(data_dir);
         }
         if let Some(listen) = self.listen {
-            settings.listen = listen;
+            match surface {
+                Surface::Whole => settings.listen = listen,
+                Surface::Ingest => settings.ingest.listen = listen,
+            }
         }
         Ok(settings)
     }

@@ -1,0 +1,180 @@
+//! What every server binary does around its parts: flags, configuration file, logs, listening, signals, an end in order.
+//!
+//! What it is not: no library for embedders. It prints, reads the environment and ends the process, which binaries may.
+//! Exit codes: 0 ended in order, 1 did not start or did not end in order, 2 wrong flags or configuration.
+
+mod options;
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use audit::{Audit, Health, HttpParts};
+use audit_config::Settings;
+use audit_http::{AppState, HttpSettings, ingest_router, router, serve};
+use audit_runtime::{Random, Shutdown, SystemRandom, Tasks};
+use tokio::net::TcpListener;
+
+pub use options::Options;
+
+/// Which routes a program serves, and where it listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// All of them, at `listen`.
+    Whole,
+    /// Those that take events, at `ingest.listen`.
+    Ingest,
+}
+
+/// A program that has started.
+pub struct Started {
+    /// Its parts.
+    pub audit: Audit,
+    /// Where the admin's key is, when this program looks after it.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Runs a program from its flags to its exit code; `start` opens the parts.
+pub fn run(
+    name: &'static str,
+    surface: Surface,
+    options: &Options,
+    start: impl AsyncFnOnce(&Settings) -> anyhow::Result<Started>,
+) -> ExitCode {
+    let settings = match options.settings(surface) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            for problem in problems {
+                complain("configuration", &problem);
+            }
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(name, &format_args!("the runtime does not start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve_until_asked(&settings, surface, start)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(name, &format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs until a signal; `true` when everything ended in order.
+async fn serve_until_asked(
+    settings: &Settings,
+    surface: Surface,
+    start: impl AsyncFnOnce(&Settings) -> anyhow::Result<Started>,
+) -> anyhow::Result<bool> {
+    let format = match settings.log_format {
+        audit_config::LogFormat::Human => audit_telemetry::logs::LogFormat::Human,
+        audit_config::LogFormat::Json => audit_telemetry::logs::LogFormat::Json,
+    };
+    audit_telemetry::logs::install(format, &settings.log_filter)
+        .context("logs cannot be set up")?;
+    let metrics = audit_telemetry::prometheus::install().context("metrics cannot be set up")?;
+    for key in &settings.without_effect {
+        tracing::warn!(%key, "this key of the configuration has no effect");
+    }
+    // Bound first, so that a port in use is told before anything is opened; nobody is answered until serve begins.
+    let listen = match surface {
+        Surface::Whole => settings.listen,
+        Surface::Ingest => settings.ingest.listen,
+    };
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr().context("the socket has no address")?;
+
+    let Started { audit, key_file } = start(settings).await?;
+    let shutdown = Shutdown::new();
+    let tasks = Tasks::new();
+    let state = audit.http(HttpParts {
+        metrics,
+        settings: Some(http_settings(settings)),
+    });
+    let state = not_ready_when_asked_to_end(state, &shutdown);
+    greet(settings, address, key_file.as_deref());
+
+    let stop_serving = Shutdown::new();
+    signals::begin_on_signal(&tasks, shutdown.clone());
+    let routes = match surface {
+        Surface::Whole => router(state),
+        Surface::Ingest => ingest_router(state),
+    };
+    let serving = serve(listener, routes, stop_serving.signal(), &tasks);
+    let stopping = shutdown.signal();
+    let drain = async {
+        stopping.begun().await;
+        // Load balancers see the 503 of /readyz before the listener closes.
+        tokio::time::sleep(settings.drain_delay).await;
+        stop_serving.begin();
+    };
+    let (served, ()) = tokio::join!(serving, drain);
+    served.context("the listener failed")?;
+    Ok(audit.shutdown().await)
+}
+
+fn not_ready_when_asked_to_end(mut state: AppState, shutdown: &Shutdown) -> AppState {
+    let (ready, stopping) = (state.readiness, shutdown.signal());
+    state.readiness = Arc::new(move || {
+        let mut components = ready();
+        let taking = if stopping.is_begun() {
+            Health::Failing("shutting down".to_owned())
+        } else {
+            Health::Working
+        };
+        components.push(("http".to_owned(), taking));
+        components
+    });
+    state
+}
+
+fn http_settings(settings: &Settings) -> HttpSettings {
+    let mut cursor_key = [0; 32];
+    SystemRandom.fill(&mut cursor_key);
+    let mut http = HttpSettings::with_cursor_key(cursor_key);
+    http.body_bytes_max = usize::try_from(settings.http_body_bytes_max).unwrap_or(usize::MAX);
+    http.items_max = usize::try_from(settings.http_items_max).unwrap_or(usize::MAX);
+    http
+}
+
+/// Says where everything is. The last line is the one that scripts wait for.
+#[expect(
+    clippy::print_stdout,
+    reason = "this is what a person, or a script, starts the program to read"
+)]
+fn greet(settings: &Settings, address: SocketAddr, key_file: Option<&Path>) {
+    let data = settings.data_dir.display();
+    println!("data       {data}");
+    println!(
+        "public key {}",
+        settings.data_dir.join("verifier.key").display()
+    );
+    if let Some(key_file) = key_file.map(Path::display) {
+        println!("admin key  {key_file}");
+        println!("try        auditctl --url http://{address} --key-file {key_file} status");
+    }
+    println!("ready      http://{address}");
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "logs are not set up when this is needed"
+)]
+fn complain(who: &str, what: &dyn std::fmt::Display) {
+    eprintln!("{who}: {what}");
+}

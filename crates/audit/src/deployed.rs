@@ -1,0 +1,193 @@
+//! The deployed form: many processes over one PostgreSQL and one Redis.
+//!
+//! A *worker* has lanes, may become the steward that signs, and serves the whole HTTP surface. An *ingest* takes events,
+//! keeps a spool for when the broker is away, and asks the store only what it must.
+//!
+//! # Keys
+//! All processes of a deployment on one machine share one key directory (`keys.dir`): lanes and the direct way of an ingest
+//! need the lane key, whoever signs needs the signing keys, and the anchor in it is how the others learn what was signed.
+
+mod ingest;
+mod instance;
+mod key_copy;
+mod watch;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use audit_config::{PostgresSettings, QueueBackend, RedisSettings, Settings, StoreSettings};
+use audit_integrity::ledger::LedgerId;
+use audit_pipeline::{AcceptSettings, LaneSettings, Registry};
+use audit_queue_redis::RedisQueue;
+use audit_runtime::{Clock, Random, SystemClock, SystemRandom};
+use audit_store_postgres::PostgresStore;
+
+use crate::assembly::{Adapters, Assembly, Closing, Plan, SharedKeys};
+use crate::error::StartError;
+use crate::keys::{KeyPlace, lock_start, open_keys};
+use crate::running::Audit;
+pub(crate) use instance::Instance;
+
+pub use ingest::start_ingest;
+
+/// Starts a worker: migrates the store if need be, opens the ledgers, and works on those that are free.
+///
+/// # Errors
+/// Which part does not start, and why; nothing runs then.
+pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Audit, StartError> {
+    let process = Process::open(settings, "worker")?;
+    let postgres = PostgresStore::open(process.postgres.clone())
+        .await
+        .map_err(|source| StartError::Postgres(Box::new(source)))?;
+    let store = postgres.store();
+    let keys = {
+        let _alone = lock_start(&process.place.dir).await?;
+        open_keys(
+            &process.place,
+            &store,
+            &process.all_ledgers(),
+            &process.clock,
+            &process.random,
+        )
+        .await?
+    };
+    let queue = Arc::new(process.redis()?);
+    let adapters = Adapters {
+        store,
+        producer: Arc::clone(&queue) as _,
+        consumer: Arc::clone(&queue) as _,
+        frames: Arc::clone(&queue) as _,
+        closing: vec![Arc::clone(&queue) as _, Arc::new(postgres)],
+    };
+    let assembly = process.assembly(settings, registry, keys, adapters);
+    let broker = watch::Broker::new(queue, watch::WhenAway::Failing);
+    let audit = assembly.worker(vec![broker.probe()]).await?;
+    audit.in_background("broker", |stop| broker.watch(stop));
+    Ok(audit)
+}
+
+#[async_trait]
+impl Closing for PostgresStore {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Closing for RedisQueue {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+/// What a process of the deployment is, before anything is connected.
+struct Process {
+    /// Held for as long as it runs.
+    instance: Instance,
+    place: KeyPlace,
+    postgres: audit_store_postgres::Settings,
+    redis: audit_queue_redis::Settings,
+    ledgers: Vec<LedgerId>,
+    direct: LedgerId,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl Process {
+    fn open(settings: &Settings, kind: &str) -> Result<Self, StartError> {
+        let (StoreSettings::Postgres(postgres), QueueBackend::Redis(redis)) =
+            (&settings.store, &settings.queue.backend)
+        else {
+            return Err(StartError::NotDeployed);
+        };
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let key_dir = settings.key_directory();
+        Ok(Self {
+            instance: Instance::open(&settings.data_dir, kind, &*random)?,
+            place: KeyPlace {
+                verifier_keys: settings.data_dir.join("verifier.key"),
+                deployment_id: settings.deployment_id.clone(),
+                dir: key_dir,
+            },
+            postgres: postgres_settings(postgres)?,
+            redis: redis_settings(redis, settings)?,
+            ledgers: (0..settings.ledgers).map(LedgerId::Events).collect(),
+            // After those of the lanes: raising `ledgers` later makes it an ordinary one.
+            direct: LedgerId::Events(settings.ledgers),
+            clock: Arc::new(SystemClock),
+            random,
+        })
+    }
+
+    fn all_ledgers(&self) -> Vec<LedgerId> {
+        self.ledgers.iter().copied().chain([self.direct]).collect()
+    }
+
+    fn redis(&self) -> Result<RedisQueue, StartError> {
+        RedisQueue::new(self.redis.clone(), Arc::clone(&self.random))
+            .map_err(|source| StartError::Redis(Box::new(source)))
+    }
+
+    fn assembly(
+        self,
+        settings: &Settings,
+        registry: Registry,
+        keys: crate::keys::Keys,
+        adapters: Adapters,
+    ) -> Assembly {
+        let plan = Plan {
+            owner: self.instance.owner().to_owned(),
+            ledgers: self.ledgers,
+            lanes: usize::from(settings.lanes),
+            admin_key: self.place.dir.join("admin.key"),
+            shared_keys: Some(SharedKeys {
+                dir: self.place.dir,
+                direct: self.direct,
+            }),
+            accept: AcceptSettings {
+                max_ahead: settings.accept_max_ahead,
+                ..AcceptSettings::default()
+            },
+            lane: LaneSettings::default(),
+            shutdown_grace: settings.shutdown_grace,
+            instance: Some(self.instance),
+        };
+        Assembly {
+            plan,
+            registry: Arc::new(registry),
+            keys,
+            adapters,
+            clock: self.clock,
+            random: self.random,
+        }
+    }
+}
+
+fn postgres_settings(
+    settings: &PostgresSettings,
+) -> Result<audit_store_postgres::Settings, StartError> {
+    let address = |url: &audit_config::Secret| {
+        let parsed: Result<audit_store_postgres::ConnectionString, _> = url.expose().parse();
+        parsed.map_err(|source| StartError::Postgres(Box::new(source)))
+    };
+    let mut postgres = audit_store_postgres::Settings::new(address(&settings.url)?);
+    postgres.searches = settings.replica_url.as_ref().map(address).transpose()?;
+    postgres.connections_max = settings.connections_max;
+    postgres.connect_timeout = settings.connect_timeout;
+    postgres.statement_timeout = settings.statement_timeout;
+    Ok(postgres)
+}
+
+fn redis_settings(
+    redis: &RedisSettings,
+    settings: &Settings,
+) -> Result<audit_queue_redis::Settings, StartError> {
+    let address: Result<audit_queue_redis::Address, _> = redis.url.expose().parse();
+    let address = address.map_err(|source| StartError::Redis(Box::new(source)))?;
+    let mut queue = audit_queue_redis::Settings::at(address);
+    queue.name.clone_from(&redis.name);
+    queue.events_max = settings.queue.events_max;
+    queue.bytes_max = settings.queue.bytes_max;
+    queue.accept_loss = redis.accept_loss;
+    Ok(queue)
+}

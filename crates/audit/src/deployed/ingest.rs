@@ -1,0 +1,126 @@
+//! Taking events in a process of its own, whatever of the broker and the store is away.
+
+use std::sync::Arc;
+
+use audit_config::Settings;
+use audit_keydir::{FileAnchor, KeyDir};
+use audit_pipeline::{KeyRates, OverflowSettings, OverflowState, Registry, Spool};
+use audit_queue_embedded::EmbeddedQueue;
+use audit_integrity::keys::KeySource as _;
+use audit_store::Store;
+use audit_store_postgres::PostgresStore;
+
+use super::Process;
+use super::key_copy::{CopiedKeys, CopyParts};
+use super::watch::{Broker, WhenAway};
+use crate::assembly::{Adapters, Overflow};
+use crate::error::StartError;
+use crate::keys::{Keys, lock_start, open_keys};
+use crate::running::Audit;
+
+/// Starts an ingest. With a key directory that a worker has made it needs neither store nor broker to be there.
+///
+/// # Errors
+/// Which part does not start, and why; nothing runs then.
+pub async fn start_ingest(settings: &Settings) -> Result<Audit, StartError> {
+    let process = Process::open(settings, "ingest")?;
+    let postgres = PostgresStore::unconnected(audit_store_postgres::Settings {
+        migrate: false,
+        ..process.postgres.clone()
+    })
+    .map_err(|source| StartError::Postgres(Box::new(source)))?;
+    let mut store = postgres.store();
+    let keys = keys_of(&process, &store).await?;
+    let copy = CopiedKeys::open(CopyParts {
+        inner: Arc::clone(&store.api_keys),
+        file: settings.data_dir.join("api-keys.sealed"),
+        lane_key: keys.dir.lane_key().await.map_err(StartError::LaneKey)?,
+        clock: Arc::clone(&process.clock),
+        random: Arc::clone(&process.random),
+    });
+    let copy = Arc::new(copy);
+    store.api_keys = Arc::clone(&copy) as _;
+    let spool = open_spool(settings, &process)?;
+    let queue = Arc::new(process.redis()?);
+    let adapters = Adapters {
+        store,
+        producer: Arc::clone(&queue) as _,
+        consumer: Arc::clone(&queue) as _,
+        frames: Arc::clone(&queue) as _,
+        closing: vec![
+            Arc::clone(&spool) as _,
+            Arc::clone(&queue) as _,
+            Arc::new(postgres),
+        ],
+    };
+    let overflow = Overflow {
+        spool: Spool {
+            producer: Arc::clone(&spool) as _,
+            consumer: Arc::clone(&spool) as _,
+            frames: spool,
+        },
+        state: OverflowState::default(),
+        settings: OverflowSettings {
+            critical_per_second: settings.ingest.critical_per_second_per_key,
+            ..OverflowSettings::default()
+        },
+        rates: settings
+            .ingest
+            .events_per_second_per_key
+            .map(|events| Arc::new(KeyRates::per_second(events))),
+    };
+    let broker = Broker::new(queue, WhenAway::Degraded);
+    let probes = vec![broker.probe(), copy.probe()];
+    let assembly = process.assembly(settings, Registry::default(), keys, adapters);
+    let audit = assembly.ingest(overflow, probes);
+    audit.in_background("broker", |stop| broker.watch(stop));
+    audit.in_background("API keys", |stop| copy.keep(stop));
+    Ok(audit)
+}
+
+/// The keys: as any process opens them, or, with the store away, a directory that is complete already.
+async fn keys_of(process: &Process, store: &Store) -> Result<Keys, StartError> {
+    let _alone = lock_start(&process.place.dir).await?;
+    let ledgers = process.all_ledgers();
+    let opened = open_keys(
+        &process.place,
+        store,
+        &ledgers,
+        &process.clock,
+        &process.random,
+    );
+    match opened.await {
+        Err(StartError::Read(error)) if KeyDir::exists(&process.place.dir)? => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the store does not answer; the key directory is believed to be its own"
+            );
+            let dir = KeyDir::open_or_create(
+                &process.place.dir,
+                process.place.deployment_id.as_deref(),
+                Arc::clone(&process.random),
+                Arc::clone(&process.clock),
+            )?;
+            Ok(Keys {
+                dir: Arc::new(dir),
+                anchor: Arc::new(FileAnchor::at(&process.place.dir.join("anchor"))),
+            })
+        }
+        other => other,
+    }
+}
+
+fn open_spool(settings: &Settings, process: &Process) -> Result<Arc<EmbeddedQueue>, StartError> {
+    let options = audit_queue_embedded::Options {
+        events_max: u64::MAX >> 1,
+        bytes_max: settings.ingest.spool_bytes_max,
+        ..audit_queue_embedded::Options::default()
+    };
+    let path = settings.data_dir.join("spool.db");
+    let opened = EmbeddedQueue::open(&path, options, Arc::clone(&process.clock));
+    let opened = opened.map_err(|source| StartError::Queue {
+        dir: settings.data_dir.clone(),
+        source,
+    })?;
+    Ok(Arc::new(opened))
+}
