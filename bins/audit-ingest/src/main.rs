@@ -18,7 +18,12 @@ struct Command {
 }
 
 fn main() -> ExitCode {
-    run("audit-ingest", Surface::Ingest, &Command::parse().options, start)
+    run(
+        "audit-ingest",
+        Surface::Ingest,
+        &Command::parse().options,
+        start,
+    )
 }
 
 async fn start(settings: &Settings) -> anyhow::Result<Started> {

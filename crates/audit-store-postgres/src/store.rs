@@ -32,12 +32,8 @@ impl PostgresStore {
     /// # Errors
     /// Why it cannot be opened; [`OpenError::Unavailable`] is worth another try.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
-        settings.check()?;
-        let primary = Sessions::new(&settings, &settings.primary)?;
-        let searches = match &settings.searches {
-            Some(address) => Sessions::new(&settings, address)?,
-            None => primary.clone(),
-        };
+        let store = Self::unconnected(settings)?;
+        let (settings, primary) = (&store.database.settings, &store.database.primary);
         let server = settings.primary.to_string();
         let away = |failure: Failure| OpenError::Unavailable {
             server: server.clone(),
@@ -45,7 +41,7 @@ impl PostgresStore {
         };
         let connection = primary.connection().await.map_err(away)?;
         let row = connection.query_one(SERVER, &[]).await;
-        check_server(&row.map_err(|error| away(error.into()))?, &settings)?;
+        check_server(&row.map_err(|error| away(error.into()))?, settings)?;
         let found = schema::applied(&connection).await.map_err(away)?;
         drop(connection);
         if found > schema::known() && settings.migrate {
@@ -54,16 +50,7 @@ impl PostgresStore {
                 known: schema::known(),
             });
         }
-        let store = Self {
-            database: Arc::new(Database {
-                primary,
-                searches,
-                settings,
-                lanes: Lanes::default(),
-                months: Months::default(),
-            }),
-        };
-        if store.database.settings.migrate && found < schema::known() {
+        if settings.migrate && found < schema::known() {
             let migrated = store.database.up().await;
             migrated.map_err(|source| OpenError::Schema {
                 server,
@@ -71,6 +58,29 @@ impl PostgresStore {
             })?;
         }
         Ok(store)
+    }
+
+    /// The same without connecting: for a process that must start while the server is away. Nothing is looked at and nothing
+    /// migrated; that is left to one that opens the store.
+    ///
+    /// # Errors
+    /// When the settings cannot be; never because the server is away.
+    pub fn unconnected(settings: Settings) -> Result<Self, OpenError> {
+        settings.check()?;
+        let primary = Sessions::new(&settings, &settings.primary)?;
+        let searches = match &settings.searches {
+            Some(address) => Sessions::new(&settings, address)?,
+            None => primary.clone(),
+        };
+        Ok(Self {
+            database: Arc::new(Database {
+                primary,
+                searches,
+                settings,
+                lanes: Lanes::default(),
+                months: Months::default(),
+            }),
+        })
     }
 
     /// The ports.

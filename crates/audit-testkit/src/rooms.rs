@@ -100,7 +100,13 @@ fn check_use(name: &str, dependency: &Dependency, ours: &[&str], rules: &Rules) 
 }
 
 /// Crates that assemble: they may use everything that is not for tests only.
-const ASSEMBLERS: [&str; 5] = ["audit", "audit-process", "worker", "audit-ingest", "auditctl"];
+const ASSEMBLERS: [&str; 5] = [
+    "audit",
+    "audit-process",
+    "worker",
+    "audit-ingest",
+    "auditctl",
+];
 
 /// What an embedder writes: it sees the facade only.
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];

@@ -77,7 +77,7 @@ pub(crate) struct Plan {
     pub(crate) shutdown_grace: Duration,
     /// The data directory of a process of a deployment, held for as long as it runs.
     #[cfg(feature = "deployed")]
-    pub(crate) instance: Option<crate::deployed::Instance>,
+    pub(crate) _instance: Option<crate::deployed::Instance>,
 }
 
 /// What processes of one deployment share besides queue and store.
@@ -217,11 +217,7 @@ impl Assembly {
             settings.clone(),
         ));
         let past_mark = PastMark::new(spool.clone(), Arc::clone(&direct), settings.clone());
-        let acceptor = self.acceptor(
-            &common,
-            Arc::clone(&queue) as _,
-            Some(Arc::new(past_mark)),
-        );
+        let acceptor = self.acceptor(&common, Arc::clone(&queue) as _, Some(Arc::new(past_mark)));
         let drain = drain(
             spool,
             broker,
@@ -358,12 +354,7 @@ impl Assembly {
         common.back.spawn("anchor", anchor);
     }
 
-    fn running(
-        self,
-        common: Common,
-        acceptor: Arc<Acceptor>,
-        observed: Observed,
-    ) -> Audit {
+    fn running(self, common: Common, acceptor: Arc<Acceptor>, observed: Observed) -> Audit {
         let deployment_id = self.deployment_id();
         let verification = Verification::new(
             VerificationPorts::new(

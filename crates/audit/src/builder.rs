@@ -170,7 +170,7 @@ impl Builder {
             lane: settings.lane,
             shutdown_grace: settings.shutdown_grace,
             #[cfg(feature = "deployed")]
-            instance: None,
+            _instance: None,
         };
         let assembly = Assembly {
             plan,

@@ -150,7 +150,7 @@ impl Process {
             },
             lane: LaneSettings::default(),
             shutdown_grace: settings.shutdown_grace,
-            instance: Some(self.instance),
+            _instance: Some(self.instance),
         };
         Assembly {
             plan,

@@ -228,7 +228,9 @@ impl Audit {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.inner.back.spawn(name, run(self.inner.stop_back.signal()));
+        self.inner
+            .back
+            .spawn(name, run(self.inner.stop_back.signal()));
     }
 
     /// Ends in order: no more accepting, the lanes finish what they hold, the last commits are signed, files are closed.
@@ -259,7 +261,9 @@ impl Inner {
                 Err("the store takes no writes".to_owned())
             }
         };
-        let stopped = self.observed.lanes
+        let stopped = self
+            .observed
+            .lanes
             .iter()
             .filter(|(_, lane)| lane.is_stopped())
             .count();

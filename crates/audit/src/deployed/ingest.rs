@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use audit_config::Settings;
+use audit_integrity::keys::KeySource as _;
 use audit_keydir::{FileAnchor, KeyDir};
 use audit_pipeline::{KeyRates, OverflowSettings, OverflowState, Registry, Spool};
 use audit_queue_embedded::EmbeddedQueue;
-use audit_integrity::keys::KeySource as _;
 use audit_store::Store;
 use audit_store_postgres::PostgresStore;
 

@@ -100,7 +100,10 @@ mod tests {
         let path = dir.path().join("data");
         let first = Instance::open(&path, "worker", &SystemRandom).expect("it opens");
         let second = Instance::open(&path, "worker", &SystemRandom);
-        assert!(matches!(second, Err(StartError::InUse { .. })), "{second:?}");
+        assert!(
+            matches!(second, Err(StartError::InUse { .. })),
+            "{second:?}"
+        );
         let owner = first.owner().to_owned();
         drop(first);
         let again = Instance::open(&path, "worker", &SystemRandom).expect("it opens again");

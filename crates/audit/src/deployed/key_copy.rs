@@ -84,7 +84,10 @@ impl CopiedKeys {
             &hmac::Key::new(hmac::HMAC_SHA256, parts.lane_key.as_bytes()),
             LABEL,
         );
-        #[expect(clippy::expect_used, reason = "an HMAC-SHA-256 has the 32 bytes that the cipher takes")]
+        #[expect(
+            clippy::expect_used,
+            reason = "an HMAC-SHA-256 has the 32 bytes that the cipher takes"
+        )]
         let sealing = UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("32 bytes");
         let keys = Self {
             inner: parts.inner,
@@ -262,7 +265,10 @@ impl ApiKeys for CopiedKeys {
                     what: "read an API key",
                     source: "no answer in time".into(),
                 };
-                let error = failed.map_or_else(|_elapsed| lost(), |answer| answer.err().unwrap_or_else(lost));
+                let error = failed.map_or_else(
+                    |_elapsed| lost(),
+                    |answer| answer.err().unwrap_or_else(lost),
+                );
                 self.copied(id).ok_or(error)
             }
         }
@@ -296,15 +302,18 @@ fn encode(as_of: i64, keys: &HashMap<String, ApiKey>) -> Vec<u8> {
         })
     };
     let keys: Vec<Value> = sorted.iter().map(key).collect();
-    json!({ "asOf": as_of, "keys": keys }).to_string().into_bytes()
+    json!({ "asOf": as_of, "keys": keys })
+        .to_string()
+        .into_bytes()
 }
 
 fn decode(text: &[u8]) -> Option<Copy> {
     let value: Value = serde_json::from_slice(text).ok()?;
     let as_of = value.get("asOf")?.as_i64()?;
     let keys = value.get("keys")?.as_array()?.iter().map(decode_key);
-    let keys: Option<HashMap<String, ApiKey>> =
-        keys.map(|key| key.map(|key| (key.key.id.clone(), key))).collect();
+    let keys: Option<HashMap<String, ApiKey>> = keys
+        .map(|key| key.map(|key| (key.key.id.clone(), key)))
+        .collect();
     Some(Copy {
         as_of,
         written: as_of,
@@ -324,8 +333,9 @@ fn decode_key(value: &Value) -> Option<ApiKey> {
         Value::Null => OrganizationScope::All,
         names => {
             let names = names.as_array()?.iter();
-            let names: Option<Vec<OrganizationId>> =
-                names.map(|name| Some(OrganizationId::new(name.as_str()?))).collect();
+            let names: Option<Vec<OrganizationId>> = names
+                .map(|name| Some(OrganizationId::new(name.as_str()?)))
+                .collect();
             OrganizationScope::Only(names?)
         }
     };
