@@ -281,16 +281,17 @@ impl Inner {
         } else {
             Err(format!("{failed} tasks panicked"))
         };
-        [
-            ("queue", queue),
-            ("store", store),
-            ("lanes", lanes),
-            ("tasks", tasks),
-        ]
-        .into_iter()
-        .map(|(name, health)| (name.to_owned(), Health::from(health)))
-        .chain(self.observed.probes.iter().map(|probe| probe()))
-        .collect()
+        let mut components = vec![("queue", queue)];
+        // A process without lanes looks at the store in its own way.
+        if !self.observed.lanes.is_empty() {
+            components.extend([("store", store), ("lanes", lanes)]);
+        }
+        components.push(("tasks", tasks));
+        components
+            .into_iter()
+            .map(|(name, health)| (name.to_owned(), Health::from(health)))
+            .chain(self.observed.probes.iter().map(|probe| probe()))
+            .collect()
     }
 }
 

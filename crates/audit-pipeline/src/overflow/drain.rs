@@ -49,9 +49,7 @@ struct Drain {
 impl Drain {
     async fn run(&self) {
         loop {
-            if let Ok(depth) = self.spool.producer.depth().await {
-                self.state.spool_holds(depth);
-            }
+            self.look_at_spool().await;
             let budget = Budget {
                 deliveries: DELIVERIES,
                 bytes: BYTES,
@@ -68,6 +66,12 @@ impl Drain {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             }
+        }
+    }
+
+    async fn look_at_spool(&self) {
+        if let Ok(depth) = self.spool.producer.depth().await {
+            self.state.spool_holds(depth);
         }
     }
 
@@ -130,6 +134,7 @@ impl Drain {
                 Err(error) => self.state.went_away(&error),
             }
             tokio::time::sleep(backoff.next_wait(&*self.random)).await;
+            self.look_at_spool().await;
             if let Err(error) = self.spool.consumer.renew(batch).await {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
