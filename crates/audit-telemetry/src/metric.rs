@@ -92,6 +92,11 @@ pub const METRICS: &[Metric] = &[
         "Circuit breaker of the store: 0 closed, 1 half-open, 2 open.",
     ),
     gauge(
+        "audit_worker_broker_away",
+        &[],
+        "1 while the broker is away and the spool takes over.",
+    ),
+    gauge(
         "audit_worker_checkpoint_size",
         &["ledger"],
         "Leaves that the newest published checkpoint covers.",
@@ -142,6 +147,16 @@ pub const METRICS: &[Metric] = &[
         "audit_worker_events_duplicate_total",
         &[],
         "Events found stored already with the same claim.",
+    ),
+    counter(
+        "audit_worker_events_overflowed_total",
+        &["how"],
+        "Events that did not go the ordinary way: broker_away (to the spool), stored_directly and spooled (critical ones past the mark).",
+    ),
+    counter(
+        "audit_worker_events_refused_total",
+        &["reason"],
+        "Valid events that were told to come back: full (past the mark), unavailable.",
     ),
     counter(
         "audit_worker_events_rejected_total",
@@ -208,6 +223,11 @@ pub const METRICS: &[Metric] = &[
         "audit_worker_signer_failures_total",
         &[],
         "Ledgers that could not be signed, or heads that could not be read.",
+    ),
+    gauge(
+        "audit_worker_spool_events",
+        &[],
+        "Events that wait in the spool of this process.",
     ),
     counter(
         "audit_worker_unreadable_frames_total",
