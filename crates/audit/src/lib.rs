@@ -28,6 +28,10 @@
 //! * `http`: `Audit::http`, the HTTP surface that the `worker` binary serves.
 //! * `deployed`: many processes over PostgreSQL and Redis, as the `worker` and `audit-ingest` binaries assemble them.
 
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "kept for the HTTP surface and the deployed form")
+)]
 mod assembly;
 mod builder;
 #[cfg(feature = "deployed")]
@@ -36,7 +40,15 @@ mod error;
 mod event;
 #[cfg(feature = "http")]
 mod http;
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "kept for the HTTP surface and the deployed form")
+)]
 mod keys;
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "kept for the HTTP surface and the deployed form")
+)]
 mod running;
 
 pub use builder::{Builder, Settings};

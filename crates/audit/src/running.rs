@@ -32,10 +32,6 @@ pub struct Audit {
     pub(crate) inner: Arc<Inner>,
 }
 
-#[cfg_attr(
-    not(feature = "http"),
-    expect(dead_code, reason = "kept for the HTTP surface")
-)]
 pub(crate) struct Inner {
     pub(crate) plan: Plan,
     pub(crate) registry: Arc<Registry>,

@@ -20,7 +20,7 @@ pub(crate) const BOUND: Duration = Duration::from_secs(90);
 
 /// Events of a row of the fault matrix.
 pub(crate) fn events_of_a_row() -> usize {
-    if std::env::var("AUDIT_TEST_FULL").is_ok_and(|full| full == "true") {
+    if std::env::var_os("AUDIT_TEST_FULL").is_some_and(|full| full == "true") {
         100_000
     } else {
         5_000

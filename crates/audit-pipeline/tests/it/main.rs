@@ -16,6 +16,7 @@ mod faulty;
 mod flow;
 #[cfg(test)]
 mod overflow;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod refusing;

@@ -1,0 +1,189 @@
+//! Configuration text to settings: every key, every alias, every problem at once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use audit_config::{
+    ConfigProblem, IngestSettings, LogFormat, PostgresSettings, QueueBackend, QueueSettings,
+    RedisSettings, Secret, Settings, StoreSettings,
+};
+
+fn read(text: &str) -> Result<Settings, Vec<ConfigProblem>> {
+    Settings::from_json(text, &|name| {
+        (name == "DB_PASSWORD").then(|| "hunter2".to_owned())
+    })
+}
+
+fn postgres(settings: &Settings) -> &PostgresSettings {
+    match &settings.store {
+        StoreSettings::Postgres(postgres) => postgres,
+        StoreSettings::Sqlite => panic!("no PostgreSQL in {settings:?}"),
+    }
+}
+
+fn redis(settings: &Settings) -> &RedisSettings {
+    match &settings.queue.backend {
+        QueueBackend::Redis(redis) => redis,
+        QueueBackend::Embedded => panic!("no Redis in {settings:?}"),
+    }
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    assert_eq!(read("{}"), Ok(Settings::default()));
+}
+
+#[test]
+fn every_key_is_read() {
+    let settings = read(
+        r#"{"dataDir":"/srv/audit","keys":{"dir":"/srv/keys"},"listen":"0.0.0.0:80","deploymentId":"example.org/audit",
+            "logFormat":"json","logFilter":"debug","ledgers":6,"lanes":2,
+            "store":{"backend":"postgres","url":"postgresql://u:${DB_PASSWORD}@h/d","maxConnections":7,"connectTimeoutMs":8,
+                     "statementTimeoutMs":9,"replicaUrl":"postgresql://r/d"},
+            "queue":{"eventsMax":10,"bytesMax":2097152,"backend":"redis","url":"redis://h:1/2","queueName":"q","acceptLoss":true},
+            "ingest":{"listen":"0.0.0.0:81","spoolBytesMax":1048576,"eventsPerSecondPerKey":11,"criticalPerSecondPerKey":12},
+            "http":{"bodyBytesMax":2048,"itemsMax":5},"accept":{"maxAheadMs":1},"shutdown":{"drainDelayMs":2,"graceMs":3}}"#,
+    );
+    let expected = Settings {
+        data_dir: "/srv/audit".into(),
+        keys_dir: Some("/srv/keys".into()),
+        listen: SocketAddr::from(([0, 0, 0, 0], 80)),
+        deployment_id: Some("example.org/audit".to_owned()),
+        log_format: LogFormat::Json,
+        log_filter: "debug".to_owned(),
+        ledgers: 6,
+        lanes: 2,
+        store: StoreSettings::Postgres(PostgresSettings {
+            url: Secret::new("postgresql://u:hunter2@h/d"),
+            connections_max: 7,
+            connect_timeout: Duration::from_millis(8),
+            statement_timeout: Duration::from_millis(9),
+            replica_url: Some(Secret::new("postgresql://r/d")),
+        }),
+        queue: QueueSettings {
+            events_max: 10,
+            bytes_max: 2 << 20,
+            backend: QueueBackend::Redis(RedisSettings {
+                url: Secret::new("redis://h:1/2"),
+                name: "q".to_owned(),
+                accept_loss: true,
+            }),
+        },
+        ingest: IngestSettings {
+            listen: SocketAddr::from(([0, 0, 0, 0], 81)),
+            spool_bytes_max: 1 << 20,
+            events_per_second_per_key: Some(11),
+            critical_per_second_per_key: 12,
+        },
+        http_body_bytes_max: 2048,
+        http_items_max: 5,
+        accept_max_ahead: Duration::from_millis(1),
+        drain_delay: Duration::from_millis(2),
+        shutdown_grace: Duration::from_millis(3),
+        without_effect: Vec::new(),
+    };
+    assert_eq!(settings, Ok(expected));
+}
+
+#[test]
+fn the_file_of_the_replaced_worker_loads_as_it_is() {
+    let settings = read(
+        r#"{"redis":{"host":"localhost","port":6379,"password":null,"db":0},
+            "enhancedClient":{"connectionString":"postgresql://user:pass@localhost:5432/audit_db","maxConnections":20,
+                              "monitoring":{"enabled":false},"partitioning":{"enabled":false}},
+            "security":{"encryptionKey":"your-256-bit-encryption-key-here","algorithm":"aes-256-gcm"},
+            "monitoring":{"alertThresholds":{"errorRate":0.05,"queueDepth":1000,"processingLatency":5000}},
+            "reliableProcessor":{"queueName":"audit-events","concurrency":5,
+                                 "circuitBreakerConfig":{"failureThreshold":5,"recoveryTimeout":60000},
+                                 "deadLetterConfig":{"queueName":"audit-events-failed","alertThreshold":10}},
+            "worker":{"port":3101}}"#,
+    )
+    .expect("it loads");
+    assert_eq!(settings.listen, SocketAddr::from(([127, 0, 0, 1], 3101)));
+    assert_eq!(settings.ledgers, 4, "a deployment has four ledgers");
+    let postgres = postgres(&settings);
+    assert_eq!(
+        postgres.url.expose(),
+        "postgresql://user:pass@localhost:5432/audit_db"
+    );
+    assert_eq!(postgres.connections_max, 20);
+    let redis = redis(&settings);
+    assert_eq!(redis.url.expose(), "redis://localhost:6379/0");
+    assert_eq!(redis.name, "audit-events");
+    assert_eq!(
+        settings.without_effect,
+        [
+            "enhancedClient.monitoring",
+            "enhancedClient.partitioning",
+            "monitoring.alertThresholds",
+            "reliableProcessor.circuitBreakerConfig",
+            "reliableProcessor.concurrency",
+            "reliableProcessor.deadLetterConfig",
+            "security.algorithm",
+            "security.encryptionKey",
+        ]
+    );
+}
+
+#[test]
+fn our_own_names_win_over_aliases_and_a_password_is_encoded() {
+    let settings = read(
+        r#"{"redis":{"host":"one","password":"p@ss/w:rd"},"database":{"connectionString":"postgresql://${DB_PASSWORD}@h/d"},
+            "reliableProcessor":{"queueName":"theirs"},"queue":{"queueName":"ours"},
+            "worker":{"port":1},"listen":"127.0.0.1:2"}"#,
+    )
+    .expect("it loads");
+    assert_eq!(
+        redis(&settings).url.expose(),
+        "redis://:p%40ss%2Fw%3Ard@one:6379/0"
+    );
+    assert_eq!(postgres(&settings).url.expose(), "postgresql://hunter2@h/d");
+    assert_eq!(redis(&settings).name, "ours");
+    assert_eq!(settings.listen.port(), 2);
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let settings = read(
+        r#"{"store":{"backend":"postgres","url":"postgresql://u:hunter2@h/d"},"redis":{"password":"hunter2"}}"#,
+    )
+    .expect("it loads");
+    assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_the_nearest_known_key() {
+    let problems = read(
+        r#"{"dataDri":"${GONE}","listen":3001,"logFormat":"xml","queue":{"eventsMax":0,"acceptLoss":1},"http":7,
+            "store":{"backend":"postgres"}}"#,
+    )
+    .expect_err("all wrong");
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "dataDri: the variable GONE is not set, and there is no default (`${GONE:-default}`)",
+            "listen: must be text: an address and port, as 127.0.0.1:3001",
+            "logFormat: must be one of human, json",
+            "queue.eventsMax: must be a whole number from 1 to 1099511627776",
+            "queue.acceptLoss: must be true or false",
+            "store.url: is needed for postgres",
+            "dataDri: unknown key; did you mean dataDir?",
+            "http: must be an object",
+        ]
+    );
+}
+
+#[test]
+fn a_shared_store_with_a_local_queue_is_refused() {
+    let problems =
+        read(r#"{"store":{"backend":"postgres","url":"postgresql://h/d"}}"#).expect_err("mixed");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].key, "queue.backend");
+}
+
+#[test]
+fn a_file_that_is_no_object_is_one_problem() {
+    assert!(read("[]").is_err());
+    assert!(read("{").is_err());
+}
