@@ -239,3 +239,21 @@ fn bounds(reader: &mut Reader, settings: &mut Settings) {
     });
     reader.millis("shutdown.graceMs", |value| settings.shutdown_grace = value);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_the_document_for_operators() {
+        let mut reader = Reader::new("{}", &|_name| None).expect("an object");
+        read(&mut reader);
+        let document = include_str!("../../../docs/configuration.md");
+        let missing: Vec<_> = reader
+            .known()
+            .iter()
+            .filter(|key| !document.contains(&format!("`{key}`")))
+            .collect();
+        assert_eq!(missing, Vec::<&&str>::new());
+    }
+}

@@ -56,6 +56,12 @@ impl Reader {
         (!value.is_null()).then_some(value)
     }
 
+    /// Every key that was asked for.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
     /// Whether the file has this section at all.
     pub(crate) fn has(&self, section: &str) -> bool {
         self.root.contains_key(section)
