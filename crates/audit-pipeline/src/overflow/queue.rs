@@ -76,6 +76,10 @@ impl Producer for OverflowQueue {
         let broker = ask(self.settings.broker_timeout, self.broker.depth()).await?;
         Ok(sum(broker, spool))
     }
+
+    async fn pending(&self) -> Result<Option<u64>, QueueError> {
+        ask(self.settings.broker_timeout, self.broker.pending()).await
+    }
 }
 
 #[async_trait]
