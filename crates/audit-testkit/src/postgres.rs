@@ -204,24 +204,24 @@ impl PostgresServer {
     /// When the server says no.
     #[must_use]
     pub fn create_database(&self) -> String {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = unused_name();
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         name
     }
 
-    /// Makes a copy of a database that nobody is connected to, and gives back its name.
+    /// Makes a copy of a database, and gives back its name. Whoever is connected to the original is cut off.
     ///
     /// # Panics
     /// When the server says no.
     #[must_use]
     pub fn copy_database(&self, template: &str) -> String {
-        let name = self.create_database();
-        self.sql("postgres", &format!("DROP DATABASE {name}"));
-        self.sql(
-            "postgres",
-            &format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        let name = unused_name();
+        let cut = format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{template}'"
         );
+        self.sql("postgres", &cut);
+        let copy = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        self.sql("postgres", &copy);
         name
     }
 
@@ -260,6 +260,11 @@ impl Drop for PostgresServer {
         drop(self.keeper.stdin.take());
         self.keeper.wait().ok();
     }
+}
+
+fn unused_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A program of PostgreSQL, to be run as somebody whom it does not refuse.

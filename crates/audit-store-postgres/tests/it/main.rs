@@ -14,4 +14,6 @@ mod migrations;
 mod partitions;
 mod place;
 mod plans;
+#[cfg(test)]
+mod proving;
 mod takeover;

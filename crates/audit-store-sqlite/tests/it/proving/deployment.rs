@@ -11,6 +11,7 @@ use audit_integrity::entry::{Place, Salt, SealedEvent, seal};
 use audit_integrity::head::{Head, LedgerState};
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::{LeafIndex, LedgerId};
+use audit_integrity::row::EventRow;
 use audit_integrity::tile::{TileBuilder, bytes_of};
 use audit_integrity::verify::{Finding, FindingKind, Outcome, Report};
 use audit_keydir::{FileAnchor, KeyDir};
@@ -201,6 +202,45 @@ impl Deployment {
             .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;")
             .unwrap();
         connection
+    }
+}
+
+impl Deployment {
+    /// Runs statements as an attacker.
+    pub(crate) fn tamper(&self, sql: &str) {
+        self.attack().execute_batch(sql).unwrap();
+    }
+
+    /// What an attacker's query says.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        self.attack().query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+
+    /// Puts another chunk and another row in the places of those that are there.
+    pub(crate) fn rewrite(&self, first: i64, chunk: &Chunk, row: &EventRow) {
+        let connection = self.attack();
+        let sql = "UPDATE ledger_chunk SET entries = ?1, leaf_hashes = ?2 WHERE position = ?3";
+        let changed = connection.execute(sql, (&chunk.entries, &chunk.leaf_hashes, first));
+        assert_eq!(changed.unwrap(), 1);
+        let sql = "UPDATE audit_event SET id = ?1, timestamp = ?2, principal_id = ?3, target_resource_id = ?4, correlation_id = ?5,
+            status = ?6, severity = ?7, data_classification = ?8, leaf_hash = ?9, claim = ?10, salt = ?11, canonical = ?12
+            WHERE position = ?13";
+        let values = rusqlite::params![
+            row.id.as_bytes(),
+            row.timestamp.micros(),
+            row.principal_id,
+            row.target_resource_id,
+            row.correlation_id,
+            row.status as i64,
+            row.severity as i64,
+            row.data_classification as i64,
+            row.leaf_hash.0,
+            row.claim.0,
+            row.salt.as_ref().unwrap().0,
+            std::str::from_utf8(row.canonical.as_deref().unwrap()).unwrap(),
+            row.leaf_index.0.cast_signed(),
+        ];
+        assert_eq!(connection.execute(sql, values).unwrap(), 1);
     }
 }
 

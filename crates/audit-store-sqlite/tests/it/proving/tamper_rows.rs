@@ -1,9 +1,10 @@
 //! The tamper table, second part: rows deleted, inserted, exchanged; chunks, tiles, heads, checkpoints and control rows replaced.
+//!
+//! Every store's tests have this very file; `Deployment` speaks its dialect.
 
 use audit_integrity::ledger::LedgerId;
 use audit_integrity::row::EventRow;
 use audit_integrity::verify::{FindingKind, Outcome, Report, RunResult};
-use rusqlite::Connection;
 
 use super::deployment::{Deployment, Expected, FILLED, id, sealed, shape};
 
@@ -15,7 +16,7 @@ use Outcome::{Missing, Tampered};
 /// Tampers a copy and demands exactly these findings, in any order.
 async fn check(name: &str, sql: &str, expected: &[Expected]) -> Report {
     let deployment = Deployment::filled().await;
-    deployment.attack().execute_batch(sql).unwrap();
+    deployment.tamper(sql);
     let report = deployment.verify().await;
     let mut found: Vec<_> = report.findings.iter().map(shape).collect();
     let mut expected = expected.to_vec();
@@ -392,7 +393,7 @@ async fn replaced_control_rows_are_forged() {
         ),
     ] {
         let deployment = Deployment::filled().await;
-        deployment.attack().execute_batch(sql).unwrap();
+        deployment.tamper(sql);
         let report = deployment.verify().await;
         let found: Vec<_> = report
             .findings
@@ -455,18 +456,9 @@ async fn a_forged_retention_or_erasure_row_excuses_nothing() {
 
 async fn check_both(name: &str, sql: &str) -> Report {
     let deployment = Deployment::filled().await;
-    let connection: Connection = deployment.attack();
     // Whatever the directory holds, the forged row stands behind it.
-    let end: i64 = connection
-        .query_row(
-            "SELECT max(leaf_index) + 1 FROM ledger_control",
-            (),
-            |row| row.get(0),
-        )
-        .unwrap();
-    connection
-        .execute_batch(&sql.replace("VALUES (5,", &format!("VALUES ({end},")))
-        .unwrap();
+    let end = deployment.number("SELECT max(leaf_index) + 1 FROM ledger_control");
+    deployment.tamper(&sql.replace("VALUES (5,", &format!("VALUES ({end},")));
     let report = deployment.verify().await;
     assert!(report.has(ForgedControl), "{name}");
     assert_eq!(
@@ -486,34 +478,7 @@ async fn an_event_rewritten_everywhere_but_in_its_tile_is_named() {
     forged[99] = sealed(50_000..50_001, 700).remove(0);
     let chunk = super::deployment::chunk_of(&forged);
     let row = EventRow::of(&forged[99]);
-    let connection = deployment.attack();
-    let sql = "UPDATE ledger_chunk SET entries = ?1, leaf_hashes = ?2 WHERE position = 601";
-    assert_eq!(
-        connection
-            .execute(sql, (chunk.entries, chunk.leaf_hashes))
-            .unwrap(),
-        1
-    );
-    let sql = "UPDATE audit_event SET id = ?1, timestamp = ?2, principal_id = ?3, target_resource_id = ?4, correlation_id = ?5, status = ?6,
-        severity = ?7, data_classification = ?8, leaf_hash = ?9, claim = ?10, salt = ?11, canonical = ?12 WHERE position = 700";
-    let changed = connection.execute(
-        sql,
-        rusqlite::params![
-            row.id.as_bytes(),
-            row.timestamp.micros(),
-            row.principal_id,
-            row.target_resource_id,
-            row.correlation_id,
-            50_000 % 3,
-            1,
-            3,
-            row.leaf_hash.0,
-            row.claim.0,
-            row.salt.unwrap().0,
-            String::from_utf8(row.canonical.unwrap()).unwrap(),
-        ],
-    );
-    assert_eq!(changed.unwrap(), 1);
+    deployment.rewrite(601, &chunk, &row);
     let report = deployment.verify().await;
     let found: Vec<_> = report.findings.iter().map(shape).collect();
     assert!(
