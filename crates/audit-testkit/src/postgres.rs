@@ -57,13 +57,41 @@ impl PostgresServer {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("audit-postgres-")
-            .tempdir()
-            .expect("a temporary directory can be made");
-        if let Some((user, group)) = account() {
-            chown(dir.path(), Some(user), Some(group)).expect("root may give a directory away");
+        Self::start_in(directory(), settings)
+    }
+
+    /// A server with TLS whose certificate names `localhost` and nothing else.
+    ///
+    /// # Panics
+    /// As [`Self::start`], and when `openssl` is missing.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        let dir = directory();
+        for command in CERTIFICATES.lines() {
+            let mut openssl = as_server(Path::new("openssl"));
+            openssl.args(command.split(' ')).current_dir(dir.path());
+            let made = openssl.output().expect("openssl can be started");
+            let said = String::from_utf8_lossy(&made.stderr);
+            assert!(made.status.success(), "openssl {command}: {said}");
         }
+        let file = |name: &str| dir.path().join(name).display().to_string();
+        let (certificate, key) = (file("server.crt"), file("server.key"));
+        let settings = [
+            ("ssl", "on"),
+            ("ssl_cert_file", certificate.as_str()),
+            ("ssl_key_file", key.as_str()),
+        ];
+        Self::start_in(dir, &settings)
+    }
+
+    /// The authority that signed the certificate of [`Self::start_with_tls`], and one that did not.
+    #[must_use]
+    pub fn authorities(&self) -> (PathBuf, PathBuf) {
+        let file = |name: &str| self.dir.path().join(name);
+        (file("ca.crt"), file("other.crt"))
+    }
+
+    fn start_in(dir: TempDir, settings: &[(&str, &str)]) -> Self {
         let mut initdb = program("initdb");
         initdb
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
@@ -262,6 +290,23 @@ impl Drop for PostgresServer {
     }
 }
 
+/// Two authorities, and a certificate for `localhost` that the first has signed.
+const CERTIFICATES: &str = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.crt
+req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -keyout other.key -out other.crt
+req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=server -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -CA ca.crt -CAkey ca.key -keyout server.key -out server.crt";
+
+/// A directory that the server may use.
+fn directory() -> TempDir {
+    let dir = tempfile::Builder::new()
+        .prefix("audit-postgres-")
+        .tempdir()
+        .expect("a temporary directory can be made");
+    if let Some((user, group)) = account() {
+        chown(dir.path(), Some(user), Some(group)).expect("root may give a directory away");
+    }
+    dir
+}
+
 fn unused_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed))
@@ -269,7 +314,11 @@ fn unused_name() -> String {
 
 /// A program of PostgreSQL, to be run as somebody whom it does not refuse.
 fn program(name: &str) -> Command {
-    let mut command = Command::new(binaries().join(name));
+    as_server(&binaries().join(name))
+}
+
+fn as_server(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env("LC_ALL", "C");
     if let Some((user, group)) = account() {
         command.uid(user).gid(group);

@@ -8,6 +8,7 @@
     reason = "what is made for tests is part of the tests"
 )]
 
+mod canonical;
 mod conformance;
 mod faults;
 mod migrations;
@@ -17,3 +18,4 @@ mod plans;
 #[cfg(test)]
 mod proving;
 mod takeover;
+mod tls;
