@@ -48,8 +48,8 @@
 //!   `appendfsync always` and `maxmemory-policy noeviction`, otherwise, or when it may not be asked, `Buffered`; `Replicated`
 //!   when [`Settings::replicas`] are waited for and at least one answered. With Sentinel or Cluster a failover may lose what only the old
 //!   primary's disk has: set `replicas` there.
-//! * No call waits longer than [`Settings::patience`] and one time-out more, `receive` besides its budget. While the broker is known
-//!   to be away calls fail at once.
+//! * No call waits longer than [`Settings::patience`] and one time-out of each kind more, `receive` besides its budget. While the broker
+//!   is known to be away calls fail at once.
 //! * A call whose answer was lost is made again: every script recognises what it did already.
 //! * Everything that Redis refuses is an outage, except full memory, which is [`audit_queue::QueueError::NoSpace`]. Settling, renewing
 //!   and releasing go on when memory is full.

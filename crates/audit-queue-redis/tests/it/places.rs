@@ -14,7 +14,7 @@ use crate::made::{BOUND, budget, drain, frame, id, open, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_primary_is_found_through_a_sentinel_and_again_after_a_failover() {
-    let first = RedisServer::start(&[]);
+    let first = RedisServer::start(&[("repl-diskless-sync-delay", "0")]);
     let second = RedisServer::start(&[]);
     let port = first.address().port().to_string();
     assert_eq!(
