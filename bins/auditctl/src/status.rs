@@ -52,6 +52,8 @@ async fn of_worker(client: &Client, output: &Output) -> Result<Verdict, CliError
                 "THE BOOKS DO NOT BALANCE; events may be on their way, look again in a moment"
             })?;
             others(output, &status)?;
+            table_of_components(output, &status)?;
+            table_of_leases(output, &status)?;
             table_of_ledgers(output, &ledgers)?;
         }
     }
@@ -160,7 +162,15 @@ fn others(output: &Output, status: &Value) -> Result<(), CliError> {
     let mut rows = Rows::new(&["name", "value"]);
     for (name, value) in status.as_object().into_iter().flatten() {
         let known = PARTS.contains(&name.as_str())
-            || ["accepted", "rejected", "internal", "ledgers"].contains(&name.as_str());
+            || [
+                "accepted",
+                "rejected",
+                "internal",
+                "ledgers",
+                "components",
+                "leases",
+            ]
+            .contains(&name.as_str());
         if !known {
             flatten(name, value, &mut rows);
         }
@@ -186,6 +196,59 @@ fn flatten(path: &str, value: &Value, rows: &mut Rows) {
         Value::String(text) => rows.push(vec![path.into(), text.as_str().into()]),
         other => rows.push(vec![path.into(), other.to_string().into()]),
     }
+}
+
+/// What works, and what stands in for what does not.
+fn table_of_components(output: &Output, status: &Value) -> Result<(), CliError> {
+    let mut rows = Rows::new(&["component", "status", "reason"]);
+    for component in list(status, "components") {
+        let tone = if text(component, "status") == "ok" {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        rows.push(vec![
+            text(component, "component").into(),
+            Text::toned(text(component, "status"), tone),
+            text(component, "reason").into(),
+        ]);
+    }
+    output.rows_or(&rows, status)
+}
+
+/// Which process may append to which ledger, and until when.
+fn table_of_leases(output: &Output, status: &Value) -> Result<(), CliError> {
+    let mut rows = Rows::new(&["ledger", "held by", "epoch", "expires in ms"]);
+    for lease in list(status, "leases") {
+        let expires = lease
+            .get("expiresInMs")
+            .and_then(Value::as_i64)
+            .unwrap_or(0);
+        let tone = if expires > 0 { Tone::Good } else { Tone::Bad };
+        rows.push(vec![
+            lease
+                .get("ledger")
+                .map(ledger_text)
+                .unwrap_or_default()
+                .into(),
+            text(lease, "owner").into(),
+            number(lease, "epoch").to_string().into(),
+            Text::toned(expires.to_string(), tone),
+        ]);
+    }
+    output.rows_or(&rows, status)
+}
+
+fn list<'a>(status: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    status
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn table_of_ledgers(output: &Output, answer: &Value) -> Result<(), CliError> {

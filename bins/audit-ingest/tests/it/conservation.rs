@@ -140,3 +140,58 @@ async fn a_duplicate_and_a_conflict_are_accounted_for_and_a_dead_letter_is_sent_
         "a conflict again: {status}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_only_stopped_comes_back_fenced_and_harmless() {
+    let site = Site::new(&json!({}));
+    let stopped = site.worker("stopped");
+    let other = site.worker("other");
+    let ingest = site.ingest();
+    let mut sent = site.send_all(&ingest, 70, 400).await;
+    let busy = EventSource::new(71).batch(200);
+    // Stopped while it has work: SIGSTOP falls wherever it falls, also into a commit or between signing and publishing.
+    sent.extend(site.send_until_taken(&ingest, busy).await);
+    stopped.child.pause();
+    sent.extend(site.send_all(&ingest, 72, 600).await);
+    wait_until_async("the other holds every ledger", BOUND, || async {
+        let (code, status) = site.get(&other, "/v1/status").await;
+        let owner = &status["process"]["owner"];
+        let leases = status["leases"].as_array().filter(|_| code == 200)?;
+        leases
+            .iter()
+            .all(|lease| lease["owner"] == *owner)
+            .then_some(())
+    })
+    .await;
+    sent.extend(site.send_all(&ingest, 73, 400).await);
+    // Everything is stored and signed while it stands still.
+    site.check(&other, &sent).await;
+    stopped.child.resume();
+    sent.extend(site.send_all(&ingest, 74, 400).await);
+    site.check(&other, &sent).await;
+    let status = site.check(&stopped, &sent).await;
+    for ledger in status["ledgers"].as_array().expect("ledgers") {
+        assert_eq!(ledger["state"], "open", "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_and_ingest_may_start_all_at_once() {
+    let site = Site::new(&json!({}));
+    let (one, two, ingest) = std::thread::scope(|scope| {
+        let ingest = scope.spawn(|| site.ingest());
+        let (one, two) = (
+            scope.spawn(|| site.worker("one")),
+            scope.spawn(|| site.worker("two")),
+        );
+        let started = "it starts";
+        (
+            one.join().expect(started),
+            two.join().expect(started),
+            ingest.join().expect(started),
+        )
+    });
+    let sent = site.send_all(&ingest, 80, 400).await;
+    site.check(&one, &sent).await;
+    site.check(&two, &sent).await;
+}

@@ -1,6 +1,7 @@
 //! Taking events in a process of its own, whatever of the broker and the store is away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use audit_config::Settings;
 use audit_integrity::keys::KeySource as _;
@@ -78,32 +79,47 @@ pub async fn start_ingest(settings: &Settings) -> Result<Audit, StartError> {
     Ok(audit)
 }
 
-/// The keys: as any process opens them, or, with the store away, a directory that is complete already.
+/// How long an ingest that was started before the first worker waits for it.
+const FIRST_WORKER_WAIT: Duration = Duration::from_secs(60);
+
+/// The keys: as any process opens them, or, with the store away, from a directory that is complete already.
 async fn keys_of(process: &Process, store: &Store) -> Result<Keys, StartError> {
-    let _alone = lock_start(&process.place.dir).await?;
+    let deadline = tokio::time::Instant::now() + FIRST_WORKER_WAIT;
+    loop {
+        match open_once(process, store).await {
+            // Nothing of the deployment is there yet: the first worker makes the schema and the keys.
+            Err(StartError::Read(error)) if tokio::time::Instant::now() < deadline => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "waiting for a worker to set up the deployment"
+                );
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn open_once(process: &Process, store: &Store) -> Result<Keys, StartError> {
+    let place = &process.place;
+    let _alone = lock_start(&place.dir).await?;
     let ledgers = process.all_ledgers();
-    let opened = open_keys(
-        &process.place,
-        store,
-        &ledgers,
-        &process.clock,
-        &process.random,
-    );
-    match opened.await {
-        Err(StartError::Read(error)) if KeyDir::exists(&process.place.dir)? => {
+    let opened = open_keys(place, store, &ledgers, &process.clock, &process.random).await;
+    match opened {
+        Err(StartError::Read(error)) if KeyDir::exists(&place.dir)? => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the store does not answer; the key directory is believed to be its own"
             );
             let dir = KeyDir::open_or_create(
-                &process.place.dir,
-                process.place.deployment_id.as_deref(),
+                &place.dir,
+                place.deployment_id.as_deref(),
                 Arc::clone(&process.random),
                 Arc::clone(&process.clock),
             )?;
             Ok(Keys {
                 dir: Arc::new(dir),
-                anchor: Arc::new(FileAnchor::at(&process.place.dir.join("anchor"))),
+                anchor: Arc::new(FileAnchor::at(&place.dir.join("anchor"))),
             })
         }
         other => other,
