@@ -18,6 +18,10 @@ struct Command {
     options: Options,
 }
 
+/// See the workspace manifest.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     run("worker", Surface::Whole, &Command::parse().options, start)
 }

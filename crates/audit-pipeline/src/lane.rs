@@ -39,7 +39,7 @@ pub struct LaneSettings {
     /// Deliveries of one batch by depth of the queue, in events: (more than, deliveries), largest first. The list worker's
     /// sizes (`compat`, section 24) are the default.
     pub batch_by_depth: Vec<(u64, usize)>,
-    /// Bytes of one batch at most.
+    /// Bytes of one batch at most, unfolded. Two batches are in memory at once, each as text and as events: about five times this.
     pub batch_bytes_max: usize,
     /// How long to wait for the first delivery.
     pub receive_wait: Duration,

@@ -188,7 +188,7 @@ impl EmbeddedQueue {
     ) -> Result<Option<Batch>, QueueError> {
         let budget = ReadBudget {
             frames: budget.deliveries,
-            bytes: budget.bytes as u64,
+            bytes: budget.bytes,
             limits: self.options.frame,
         };
         let asked = next.clone();

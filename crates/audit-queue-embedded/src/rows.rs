@@ -189,11 +189,11 @@ pub(crate) fn oldest_arrival(connection: &Connection) -> rusqlite::Result<Option
         .optional()
 }
 
-/// How much one read may bring: deliveries, and bytes as kept (but always one frame).
+/// How much one read may bring: deliveries, and bytes unfolded (but always one frame).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadBudget {
     pub(crate) frames: usize,
-    pub(crate) bytes: u64,
+    pub(crate) bytes: usize,
     pub(crate) limits: FrameLimits,
 }
 
@@ -240,7 +240,7 @@ pub(crate) fn read_named(
 
 struct Taken {
     budget: ReadBudget,
-    bytes: u64,
+    bytes: usize,
     frames: Vec<(Item, Payload)>,
 }
 
@@ -256,10 +256,11 @@ impl Taken {
     /// Takes the row when it fits; `false` ends the reading. A frame that cannot be read is taken only alone.
     fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let bytes = row.get_ref(5)?.as_blob()?;
+        let unfolded = Frame::unfolded_len(bytes);
         let kept = bytes.len() as u64;
         let first = self.frames.is_empty();
         if self.frames.len() >= self.budget.frames.max(1)
-            || (!first && self.bytes.saturating_add(kept) > self.budget.bytes)
+            || (!first && self.bytes.saturating_add(unfolded) > self.budget.bytes)
         {
             return Ok(false);
         }
@@ -277,7 +278,7 @@ impl Taken {
             kept,
             redelivered: row.get(4)?,
         };
-        self.bytes = self.bytes.saturating_add(kept);
+        self.bytes = self.bytes.saturating_add(unfolded);
         self.frames.push((item, payload));
         Ok(!unreadable)
     }

@@ -152,10 +152,10 @@ impl State {
 
     fn take_tail(&mut self, budget: Budget) -> Vec<(Item, Payload)> {
         let mut taken = Vec::new();
-        let mut bytes = 0_u64;
+        let mut bytes = 0_usize;
         while let Some(first) = self.tail.front() {
-            bytes = bytes.saturating_add(first.item.kept);
-            let full = taken.len() >= budget.deliveries.max(1) || bytes > budget.bytes as u64;
+            bytes = bytes.saturating_add(first.frame.raw_len());
+            let full = taken.len() >= budget.deliveries.max(1) || bytes > budget.bytes;
             if full && !taken.is_empty() {
                 break;
             }

@@ -43,6 +43,8 @@ use audit_event::Timestamp;
 
 /// Bytes before the kept part.
 pub(crate) const HEADER_LEN: usize = 52;
+/// Where the length of the raw part stands.
+pub(crate) const RAW_LEN_AT: usize = 40;
 /// Where the CRC stands.
 pub(crate) const CRC_AT: usize = 48;
 /// First bytes of every frame, in every version.
@@ -153,6 +155,15 @@ impl Frame {
             return Err(FrameError::TooLarge(raw as u64));
         }
         Ok(())
+    }
+
+    /// Bytes of a kept frame when it is unfolded, as its header says: what it will take in memory, known before it is decoded.
+    /// Of anything that has no such header the bytes themselves, because that is refused without being unfolded.
+    #[must_use]
+    pub fn unfolded_len(bytes: &[u8]) -> usize {
+        let raw = bytes.get(RAW_LEN_AT..).and_then(|rest| rest.first_chunk());
+        let raw = raw.map_or(0, |raw| u32::from_be_bytes(*raw));
+        usize::try_from(raw).unwrap_or(usize::MAX).max(bytes.len())
     }
 
     /// Length of the raw part, at most: API key ids are counted once an event here.

@@ -61,7 +61,8 @@ pub trait Producer: Send + Sync + std::fmt::Debug {
 pub struct Budget {
     /// Deliveries at most.
     pub deliveries: usize,
-    /// Bytes at most, but always one delivery.
+    /// Bytes at most, but always one delivery. Of a frame count the bytes of its raw part ([`Frame::unfolded_len`]), not those it is
+    /// kept in: equal events fold to a hundredth, and the budget is there to bound the receiver's memory.
     pub bytes: usize,
     /// How long to wait for the first.
     pub wait: Duration,
