@@ -20,7 +20,7 @@ struct Command {
 
 /// See the workspace manifest.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     run("worker", Surface::Whole, &Command::parse().options, start)

@@ -56,7 +56,7 @@ impl Default for LaneSettings {
     fn default() -> Self {
         Self {
             batch_by_depth: vec![(10_000, 1_000), (5_000, 300), (0, 100)],
-            batch_bytes_max: 4 << 20,
+            batch_bytes_max: 3 << 20,
             receive_wait: Duration::from_millis(500),
             renew_every: Duration::from_secs(5),
             call_timeout: Duration::from_secs(30),

@@ -33,7 +33,7 @@ impl Default for Options {
         Self {
             events_max: 1_000_000,
             bytes_max: 512 << 20,
-            tail_bytes_max: 16 << 20,
+            tail_bytes_max: 8 << 20,
             pending_bytes_max: 32 << 20,
             settled_ids_kept: 10_000,
             hold: Duration::from_secs(60),

@@ -14,8 +14,26 @@ use crate::options::Options;
 use crate::row::{INSERT, columns_of};
 use crate::schema;
 
-/// Rows a transaction of the reference loop inserts.
-pub const TRANSACTION_ROWS: usize = 1_000;
+/// How a reference loop writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loop {
+    /// Rows a transaction inserts.
+    pub transaction_rows: usize,
+    /// SQLite copies its log when it has so many pages of 4,096 bytes.
+    pub checkpoint_pages: u32,
+}
+
+/// What a program does that sets nothing, and what one does that was tuned as the store is. The faster one is the reference.
+pub const LOOPS: [Loop; 2] = [
+    Loop {
+        transaction_rows: 1_000,
+        checkpoint_pages: 1_000,
+    },
+    Loop {
+        transaction_rows: 5_000,
+        checkpoint_pages: 4_096,
+    },
+];
 
 /// What the reference loop reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +44,20 @@ pub struct BareInsert {
     pub elapsed: Duration,
 }
 
-/// Inserts rows into the event table of a new database file, in transactions of [`TRANSACTION_ROWS`], each fsync'd.
+/// Inserts rows into the event table of a new database file, in transactions that are each fsync'd.
 ///
-/// Same schema, same indexes, same settings as the store, but for the log: SQLite copies it by itself, as in any program
-/// that sets nothing. No ledger, no receipts, no threads.
+/// Same schema, same indexes, same settings as the store, but for the log, which SQLite copies by itself. No ledger, no
+/// receipts, no threads.
 ///
 /// # Errors
 /// Why the rows cannot be inserted; the file must not exist.
-pub fn bare_insert(path: &Path, rows: &[EventRow]) -> Result<BareInsert, StoreError> {
+pub fn bare_insert(path: &Path, rows: &[EventRow], by: Loop) -> Result<BareInsert, StoreError> {
     let away = |error| StoreError::Unavailable {
         what: "open the reference database",
         source: Box::new(error),
     };
     let mut connection = connection::writing(path, &Options::default()).map_err(away)?;
-    insert(&mut connection, rows).map_err(|failure| failure.into_store("insert reference rows"))
+    insert(&mut connection, rows, by).map_err(|failure| failure.into_store("insert reference rows"))
 }
 
 /// What the reference read reached.
@@ -87,11 +105,11 @@ fn read(connection: &Connection) -> Result<BareRead, Failure> {
     })
 }
 
-fn insert(connection: &mut Connection, rows: &[EventRow]) -> Result<BareInsert, Failure> {
-    connection.pragma_update(None, "wal_autocheckpoint", 1_000)?;
+fn insert(connection: &mut Connection, rows: &[EventRow], by: Loop) -> Result<BareInsert, Failure> {
+    connection.pragma_update(None, "wal_autocheckpoint", by.checkpoint_pages)?;
     connection.execute_batch(&schema::all_sql())?;
     let began = Instant::now();
-    for batch in rows.chunks(TRANSACTION_ROWS) {
+    for batch in rows.chunks(by.transaction_rows.max(1)) {
         let transaction = connection.transaction()?;
         {
             let mut statement = transaction.prepare_cached(INSERT)?;

@@ -42,7 +42,11 @@ fn lines(report: &Report) -> Vec<[String; 4]> {
                 batches.events, batches.batch
             ),
             per_s(batches.stored_per_s),
-            format!("{} bare inserts", per_s(batches.bare_insert_per_s)),
+            format!(
+                "{} bare inserts, {} a commit",
+                per_s(batches.bare_insert_per_s),
+                batches.bare_insert_rows
+            ),
             String::new(),
         ],
         [

@@ -33,14 +33,14 @@ async fn the_reference_loop_writes_the_same_rows() {
     let mut lane = Lane::open(&place.store(), LEDGER).await;
     lane.commit(&place.store(), events(0..1_500)).await;
     let path = place.directory.path().join("reference.db");
-    let outcome = bench::bare_insert(&path, &lane.committed).unwrap();
+    let outcome = bench::bare_insert(&path, &lane.committed, bench::LOOPS[0]).unwrap();
     assert_eq!(outcome.rows, 1_500);
     assert_eq!(
         rows(&path),
         rows(&place.directory.path().join(DATABASE_FILE))
     );
     assert!(
-        bench::bare_insert(&path, &lane.committed).is_err(),
+        bench::bare_insert(&path, &lane.committed, bench::LOOPS[0]).is_err(),
         "the file must not exist"
     );
 }
