@@ -181,7 +181,11 @@ impl ClaimInput {
 pub(crate) fn is_text(raw: Option<&[u8]>, column: Option<&str>) -> bool {
     match (raw, column) {
         (None, None) => true,
-        (Some(raw), Some(column)) => spans::text(raw).is_some_and(|text| text == column),
+        // Nearly always there is no escape, and equal bytes are equal text.
+        (Some(raw), Some(column)) => match spans::plain(raw) {
+            Some(inner) => inner == column.as_bytes(),
+            None => spans::text(raw).is_some_and(|text| text == column),
+        },
         _ => false,
     }
 }

@@ -66,6 +66,12 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// The bytes of a raw JSON string that has no escapes.
+pub(crate) fn plain(raw: &[u8]) -> Option<&[u8]> {
+    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    (!inner.contains(&b'\\')).then_some(inner)
+}
+
 /// The text of a raw JSON string; `None` when it is not one in canonical escapes.
 pub(crate) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;

@@ -16,7 +16,7 @@ use crate::metric;
 /// How long to wait when there is nothing new: the greater part of the index's lag.
 const IDLE: Duration = Duration::from_millis(250);
 /// Rows indexed in one step: one transaction of the index.
-const ROWS_MAX: u32 = 1_000;
+const ROWS_MAX: u32 = 2_000;
 
 /// Keeps the full-text index behind the ledgers.
 #[derive(Debug)]

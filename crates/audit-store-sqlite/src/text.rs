@@ -17,15 +17,16 @@ use crate::options::Options;
 mod words;
 
 /// Version of the file; another version is thrown away and rebuilt, because everything in it follows the ledgers.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// Page cache of the index's own connection, in KiB.
 const CACHE_KIB: i64 = 4 * 1_024;
 
-/// Contentless: only the index is kept, the text stays in `audit_event`. rowid = position.
+/// Contentless: only the index is kept, the text stays in `audit_event`. No sizes either, which only ranking would need.
+/// rowid = position.
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS event_text;
     DROP TABLE IF EXISTS text_cursor;
-    CREATE VIRTUAL TABLE event_text USING fts5 (words, content = '', tokenize = 'unicode61');
+    CREATE VIRTUAL TABLE event_text USING fts5 (words, content = '', columnsize = 0, tokenize = 'unicode61');
     CREATE TABLE text_cursor (ledger INTEGER NOT NULL PRIMARY KEY, next INTEGER NOT NULL) STRICT;";
 
 /// The connection that writes the index. Never the one that commits: indexing delays no acknowledgement.

@@ -16,7 +16,7 @@ use audit_store::{Chunk, StoreError};
 use super::{Progress, SEAL_WAIT, Verification, VerifyError, VerifyRequest, finding, window};
 
 /// Leaves read at a time: bounds memory and the length of one read.
-const LEAVES_MAX: u32 = 1_024;
+const LEAVES_MAX: u32 = 4_096;
 /// Stored notes read at a time.
 const NOTES_MAX: u32 = 500;
 /// Rows beyond the end that are told.
