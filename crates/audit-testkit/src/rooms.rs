@@ -172,7 +172,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 9] = [
+const BELONGS: [(&[&str], &[&str]); 10] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
@@ -186,6 +186,7 @@ const BELONGS: [(&[&str], &[&str]); 9] = [
             "tokio-postgres-rustls",
         ],
     ),
+    (&["worker", "audit-ingest"], &["tikv-jemallocator"]),
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
     (
         &["audit-http", "auditctl"],
