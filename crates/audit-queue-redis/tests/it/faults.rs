@@ -14,13 +14,20 @@ use audit_testkit::wait::wait_until_async;
 
 use crate::made::{BOUND, budget, drain, frame, id, ids, on, open, settings};
 
-/// Gives up soon, so that a test need not wait long for it.
+/// Gives up soon when Redis says no, so that a test need not wait long for it.
+fn impatient(url: &str) -> Settings {
+    Settings {
+        patience: Duration::from_millis(200),
+        ..settings(url)
+    }
+}
+
+/// Gives up soon when Redis says nothing, too.
 fn hasty(url: &str) -> Settings {
     Settings {
         connect_timeout: Duration::from_millis(500),
-        response_timeout: Duration::from_millis(300),
-        patience: Duration::from_millis(400),
-        ..settings(url)
+        response_timeout: Duration::from_millis(500),
+        ..impatient(url)
     }
 }
 
@@ -218,7 +225,7 @@ async fn frozen_connections_lose_nothing() {
             })
             .await;
             // Longer than an answer may take and than the patience: calls fail, and what they asked for is carried out later.
-            proxy.freeze_for(Duration::from_millis(900));
+            proxy.freeze_for(Duration::from_millis(1200));
         }
     })
     .await;
@@ -277,11 +284,8 @@ async fn no_call_hangs_on_a_frozen_connection_and_nothing_is_there_twice() {
         rest.extend(drain_patiently(&queue).await);
     }
     assert_eq!(rest, BTreeSet::from([id(1), id(2)]));
-    assert_eq!(
-        queue.standing().await.unwrap().depth.enqueued,
-        9,
-        "each once"
-    );
+    let depth = wait_until_async("the numbers", BOUND, async || queue.depth().await.ok()).await;
+    assert_eq!(depth.enqueued, 9, "each once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,7 +349,7 @@ async fn a_lost_answer_to_a_change_is_asked_for_again() {
 async fn a_refused_connection_is_an_outage_told_at_once_and_over_soon() {
     let server = RedisServer::start(&[]);
     let mut proxy = FaultProxy::start(server.address());
-    let queue = open(hasty(&server.url_at(proxy.address())));
+    let queue = open(impatient(&server.url_at(proxy.address())));
     proxy.refuse();
     for round in 0..50 {
         let started = Instant::now();
@@ -387,7 +391,7 @@ async fn full_memory_refuses_enqueues_and_lets_everything_else_go_on() {
 #[tokio::test]
 async fn a_redis_that_refuses_writes_is_away_until_it_takes_them_again() {
     let server = RedisServer::start(&[]);
-    let queue = open(hasty(&server.url()));
+    let queue = open(impatient(&server.url()));
     let nowhere = audit_testkit::net::free_port().to_string();
     let troubles = [
         (
@@ -423,7 +427,7 @@ async fn a_redis_that_refuses_writes_is_away_until_it_takes_them_again() {
         .await;
     }
     let lone = RedisServer::start(&[("cluster-enabled", "yes")]);
-    let down = open(hasty(&lone.url()))
+    let down = open(impatient(&lone.url()))
         .enqueue(frame(1, 1))
         .await
         .unwrap_err();
@@ -453,7 +457,7 @@ async fn a_wrong_password_is_an_outage_and_in_no_error() {
         &format!("redis://{}", server.address()),
         &format!("redis://anna:hunter2@{}", server.address()),
     ] {
-        let queue = open(hasty(url));
+        let queue = open(impatient(url));
         let error = queue.enqueue(frame(1, 1)).await.unwrap_err();
         assert!(matches!(error, QueueError::Unavailable(_)), "{error:?}");
         let mut said = format!("{error:?} {queue:?} {:?}", queue.ready().await);
