@@ -10,7 +10,7 @@ use crate::options::Options;
 /// "AUDT": tells our file from any other SQLite database.
 const APPLICATION_ID: i32 = 0x4155_4454;
 /// Bytes a page. Index updates touch pages all over the tree and each goes to the log whole, so small pages write less.
-const PAGE_BYTES: u32 = 4_096;
+pub(crate) const PAGE_BYTES: u32 = 4_096;
 /// Statements kept prepared on a connection; more than this crate has.
 const STATEMENTS: usize = 96;
 

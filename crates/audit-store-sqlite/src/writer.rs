@@ -10,6 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::ballast::Ballast;
+use crate::connection;
 use crate::error::{Failure, extended};
 use crate::options::Options;
 
@@ -195,9 +196,23 @@ impl WriteSide {
         let bytes = self.log_bytes();
         if bytes >= self.options.truncate_bytes {
             self.truncate_log();
-        } else if bytes >= self.options.checkpoint_bytes {
+        } else if bytes >= self.options.checkpoint_bytes
+            && self.uncopied_bytes() >= self.options.checkpoint_bytes
+        {
             self.checkpoint("PASSIVE");
         }
+    }
+
+    /// What of the log is not in the database file yet. The log's own length does not tell: once grown, it is written over
+    /// from its beginning. When it cannot be told it counts as everything, and copying says why.
+    fn uncopied_bytes(&self) -> u64 {
+        let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(NOOP)", (), pages)
+            .map_or(u64::MAX, |(written, copied)| {
+                let pages = written.saturating_sub(copied).max(0).unsigned_abs();
+                pages.saturating_mul(u64::from(connection::PAGE_BYTES))
+            })
     }
 
     fn idle(&mut self) {

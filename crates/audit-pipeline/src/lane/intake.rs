@@ -40,7 +40,7 @@ pub(super) struct Work {
     bytes: usize,
 }
 
-/// Events of one commit at most, or one frame: what a queue keeps compressed may unfold to far more than a batch's bytes.
+/// Events of one commit at most, or one frame: small events reach it long before a batch's bytes are full.
 const COMMIT_EVENTS_MAX: usize = 10_000;
 /// Canonical bytes of one commit at most, or one frame.
 const COMMIT_BYTES_MAX: usize = 8 << 20;
