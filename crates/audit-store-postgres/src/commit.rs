@@ -93,11 +93,9 @@ impl Database {
 
     async fn commit_on(&self, session: &mut LaneSession, batch: &Batch<'_>) -> Result<(), Failed> {
         let patience = self.settings.statement_timeout.saturating_add(GRACE);
-        let silent = |part: Part| part.of::<()>(Err(NoAnswer(patience)));
-        // A connection that was idle may be dead without knowing: found out here, before anything is at stake.
         match tokio::time::timeout(patience, write(session, batch)).await {
             Ok(written) => written?,
-            Err(_elapsed) => silent(Part::Frame)?,
+            Err(_elapsed) => return Part::Frame.of(Err(NoAnswer(patience))),
         }
         // C3: COMMIT. From here on a lost answer is an unknown outcome.
         let commit = session.client.batch_execute("COMMIT");

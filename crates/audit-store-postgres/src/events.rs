@@ -7,6 +7,7 @@ use audit_integrity::row::{EventRow, StoredRow};
 use audit_store::query::OrganizationScope;
 use audit_store::{EventRead, Found, StoreError, StoredEvent};
 use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::code::{LEAF_BITS, bound, ledger_code, position};
@@ -122,10 +123,16 @@ impl EventRead for Database {
             ORDER BY id, organization_id, timestamp LIMIT $4";
         loop {
             let rows = self
-                .query(
+                .primary
+                .query_range(
                     "look for reused ids",
                     sql,
-                    &[&last.0, &last.1, &last.2, &i64::from(STEP_ROWS)],
+                    &[
+                        (&last.0, Type::UUID),
+                        (&last.1, Type::TEXT),
+                        (&last.2, Type::TIMESTAMPTZ),
+                        (&i64::from(STEP_ROWS), Type::INT8),
+                    ],
                 )
                 .await?;
             for row in &rows {
@@ -168,7 +175,9 @@ impl Database {
             if step == 0 || next >= end {
                 return Ok(found);
             }
-            let rows = self.query(what, &sql, &[&next, &end, &step]).await?;
+            let params: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&next, Type::INT8), (&end, Type::INT8), (&step, Type::INT8)];
+            let rows = self.primary.query_range(what, &sql, &params).await?;
             for row in &rows {
                 found.push(read(row)?);
             }

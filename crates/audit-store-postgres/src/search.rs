@@ -20,7 +20,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::code::{ledger_of, uint};
 use crate::database::Database;
-use crate::error::{Failure, NoAnswer, refused};
+use crate::error::{Failure, refused};
 use crate::row::read_stored;
 use crate::session::{GRACE, settle};
 use crate::value::get;
@@ -184,7 +184,7 @@ impl<'s> Search<'s> {
         };
         let patience = left.saturating_add(GRACE);
         let done = tokio::time::timeout(patience, work).await;
-        settle(client, done, patience).map_err(|failure| silence_is_too_broad(failure, patience))
+        settle(client, done, patience)
     }
 
     /// Ledger sizes, which indexes there are, and the organisations when the request names them.
@@ -232,15 +232,4 @@ struct Facts {
     sizes: Vec<(LedgerId, u64)>,
     details_indexed: bool,
     organizations: Option<Vec<String>>,
-}
-
-/// A server that does not answer is away; one that was asked to stop and goes on is only slow to stop.
-fn silence_is_too_broad(failure: Failure, patience: Duration) -> Failure {
-    match failure {
-        Failure::Link(source) if source.downcast_ref::<NoAnswer>().is_some() => {
-            tracing::warn!(?patience, "a search was not answered in time");
-            Failure::Link(source)
-        }
-        other => other,
-    }
 }

@@ -7,7 +7,7 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
     Timeouts,
 };
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::error::{Failure, NoAnswer, OpenError};
@@ -49,7 +49,7 @@ pub(crate) fn pool(settings: &Settings, address: &ConnectionString) -> Result<Po
         }))
         .build();
     pool.map_err(|source| OpenError::Tls {
-        what: "the pool",
+        what: "the pool of connections",
         source: Box::new(source),
     })
 }
@@ -104,6 +104,27 @@ impl Sessions {
             Ok(client) => {
                 let began = Instant::now();
                 let done = tokio::time::timeout(self.patience, work(&client)).await;
+                self.note(what, began.elapsed());
+                settle(client, done, self.patience)
+            }
+            Err(failure) => Err(failure),
+        };
+        outcome.map_err(|failure| failure.into_store(what))
+    }
+
+    /// As [`Self::query`], planned for these very values: a plan kept for all would not know how far a range reaches, nor where
+    /// it ends, and might sort what an index has in order.
+    pub(crate) async fn query_range(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let outcome = match self.connection().await {
+            Ok(client) => {
+                let began = Instant::now();
+                let work = async { Ok(client.query_typed(sql, params).await?) };
+                let done = tokio::time::timeout(self.patience, work).await;
                 self.note(what, began.elapsed());
                 settle(client, done, self.patience)
             }

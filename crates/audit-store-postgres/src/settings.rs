@@ -24,7 +24,8 @@ pub struct Settings {
     pub connections_max: u32,
     /// How long a connection may take to be there, from the pool or new.
     pub connect_timeout: Duration,
-    /// How long the server works on one statement before it gives up, and we wait for it a little longer than that.
+    /// How long the server works on one statement before it gives up, and we wait for it a little longer than that. Below the
+    /// limit of those who call (a lane: 30 s), so that it is the store which says what became of it.
     pub statement_timeout: Duration,
     /// How long a statement waits for a lock.
     pub lock_timeout: Duration,
@@ -52,7 +53,7 @@ impl Settings {
             ca_file: None,
             connections_max: 8,
             connect_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(20),
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(10),
             search_timeout: Duration::from_secs(5),

@@ -17,5 +17,6 @@ mod place;
 mod plans;
 #[cfg(test)]
 mod proving;
+mod sessions;
 mod takeover;
 mod tls;

@@ -15,10 +15,11 @@ pub(crate) struct Place {
     pub(crate) open: PostgresStore,
 }
 
-/// Settings for a test's store: few connections, because there are many tests.
+/// Settings for a test's store: few connections, because there are many tests; searches over connections of their own.
 pub(crate) fn settings(url: &str) -> Settings {
     Settings {
         connections_max: 4,
+        searches: Some(url.parse().unwrap()),
         ..Settings::new(url.parse().unwrap())
     }
 }

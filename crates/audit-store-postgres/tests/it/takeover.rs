@@ -81,6 +81,40 @@ async fn a_lane_that_stands_still_inside_a_commit_is_ended_and_fenced() {
     connections.join_next().await.unwrap().unwrap().unwrap();
 }
 
+/// The session of the first lane cannot be ended (it is not written down): the commit itself is the fence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_is_lost_inside_a_commit_fences_it() {
+    let place = Place::new().await;
+    let store = place.store();
+    let mut lane = Lane::open(&store, LEDGER).await;
+    lane.commit(&store, events(0..3)).await;
+    let (blocker, connection) = tokio_postgres::connect(&place.server.url(&place.database), NoTls)
+        .await
+        .unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    blocker
+        .batch_execute("BEGIN; LOCK TABLE audit.ledger_tile IN SHARE MODE")
+        .await
+        .unwrap();
+    let mut committing = JoinSet::new();
+    let (writer, commit) = (
+        store.writer.clone(),
+        lane.prepare(events(3..300)).receipted(1),
+    );
+    committing.spawn(async move { writer.commit(commit.commit()).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_until_async("the commit to stand still", BOUND, || async {
+        (place.sql(waits) == "1").then_some(())
+    })
+    .await;
+    place.sql("UPDATE audit.lease SET epoch = epoch + 1, owner = 'lane-2'");
+    blocker.batch_execute("COMMIT").await.unwrap();
+    let outcome = committing.join_next().await.unwrap().unwrap();
+    assert!(matches!(outcome, Err(CommitError::Fenced)), "{outcome:?}");
+    assert_eq!(agree(&store, LEDGER).await, 3, "nothing of it was stored");
+}
+
 #[tokio::test]
 async fn a_takeover_ends_the_idle_session_of_the_last_holder() {
     let mut place = Place::new().await;
