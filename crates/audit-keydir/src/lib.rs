@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Every secret file is 0600; anything wider is refused with the command that mends it. A file appears whole or not at all:
-//! it is written beside its place, fsync'd, renamed, and the directory is fsync'd. One process at a time owns the
-//! directory; the caller's lock on the data directory sees to that.
+//! it is written beside its place, fsync'd, renamed, and the directory is fsync'd. One process at a time opens or completes
+//! the directory; the caller's lock sees to that. Afterwards any number may read it, and appends to the anchor lock it.
 
 mod anchor;
 mod deployment;

@@ -37,7 +37,7 @@ pub enum StartError {
     Directory(#[from] audit_pipeline::DirectoryError),
     /// Keys and store belong to different deployments.
     #[error(
-        "the keys are of deployment {keys}, the store is of {store}; restore the keys that belong to it"
+        "the keys are of deployment {keys}, the store is of {store}; restore the keys that belong to it, or name their directory (keys.dir)"
     )]
     OtherDeployment {
         /// Of the keys.

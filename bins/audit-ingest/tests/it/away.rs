@@ -107,3 +107,20 @@ async fn events_are_taken_for_a_day_without_the_store_also_after_a_restart() {
     worker.child.terminate();
     assert!(worker.child.wait(BOUND).success(), "it ends in order");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_killed_again_and_again_burns_no_event() {
+    let mut site = Site::new(&json!({}));
+    let workers = [site.worker("one"), site.worker("two")];
+    let ingest = site.ingest();
+    let part = events_of_a_row() / 10;
+    let mut sent = site.send_all(&ingest, 90, part).await;
+    for round in 0..5 {
+        sent.extend(site.send_all(&ingest, 100 + round, part).await);
+        site.postgres.kill();
+        sent.extend(site.send_all(&ingest, 110 + round, part / 2).await);
+        site.postgres.restart();
+    }
+    let status = site.check(&workers[0], &sent).await;
+    assert_eq!(status["deadLettersWaiting"], 0, "{status}");
+}

@@ -29,6 +29,8 @@ async fn two_workers_share_the_ledgers_and_store_every_event_once() {
         assert_eq!(of_ingest[name], status[name], "{name}");
     }
     assert_eq!(of_ingest["process"]["spool"]["frames"], 0, "{of_ingest}");
+    let (code, _) = site.get(&ingest, "/v1/ledgers").await;
+    assert_eq!(code, 404, "everything else is asked of a worker");
 }
 
 #[tokio::test(flavor = "multi_thread")]

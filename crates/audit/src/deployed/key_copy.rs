@@ -353,3 +353,94 @@ fn decode_key(value: &Value) -> Option<ApiKey> {
         revoked_at: time("revokedAt")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use audit_store::Role;
+    use audit_store_sqlite::SqliteStore;
+    use audit_testkit::clock::ManualClock;
+
+    use super::*;
+
+    const ID: &str = "0123456789abcdef";
+
+    /// A real store with a key, which goes away when it is closed, and copies of it.
+    struct Scene {
+        dir: tempfile::TempDir,
+        store: SqliteStore,
+        clock: Arc<ManualClock>,
+    }
+
+    impl Scene {
+        async fn begin() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let clock = Arc::new(ManualClock::at_micros(1_700_000_000_000_000));
+            let options = audit_store_sqlite::Options::default();
+            let store = SqliteStore::open(&dir.path().join("store"), options, clock.clone());
+            let store = store.expect("it opens");
+            let key = NewApiKey {
+                id: ID.to_owned(),
+                name: "sender".to_owned(),
+                secret_hash: [7; 32],
+                role: Role::Writer,
+                scope: OrganizationScope::Only(vec![OrganizationId::new("acme")]),
+                default_organization: OrganizationId::new("acme"),
+                created_at: Timestamp::EPOCH,
+                expires_at: Timestamp::from_micros(5),
+            };
+            store.store().api_keys.create(&key).await.expect("kept");
+            Self { dir, store, clock }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.dir.path().join("api-keys.sealed")
+        }
+
+        /// What a process would have that starts now, under this lane key.
+        fn copy(&self, lane_key: u8) -> CopiedKeys {
+            CopiedKeys::open(CopyParts {
+                inner: self.store.store().api_keys,
+                file: self.file(),
+                lane_key: LaneKey::new([lane_key; 32]),
+                clock: self.clock.clone(),
+                random: Arc::new(audit_runtime::SystemRandom),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_work_for_a_day_without_the_store_also_after_a_restart() {
+        let scene = Scene::begin().await;
+        let running = scene.copy(1);
+        running.refresh().await;
+        assert_eq!(running.health(), Health::Working);
+        let kept = running.get(ID).await.expect("it answers").expect("a key");
+        scene.store.close().await;
+        for copy in [running, scene.copy(1)] {
+            let found = copy.get(ID).await.expect("the copy answers");
+            assert_eq!(found.as_ref(), Some(&kept), "every member survives");
+            assert_eq!(copy.get("fedcba9876543210").await.expect("known"), None);
+            assert!(matches!(copy.health(), Health::Degraded(_)));
+        }
+        scene.clock.advance(Duration::from_secs(24 * 3_600 + 1));
+        let late = scene.copy(1);
+        assert!(late.get(ID).await.is_err(), "a day is over");
+        assert!(matches!(late.health(), Health::Failing(_)));
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_another_key_sealed_or_that_was_altered_is_not_believed() {
+        let scene = Scene::begin().await;
+        scene.copy(1).refresh().await;
+        scene.store.close().await;
+        assert!(scene.copy(1).get(ID).await.is_ok(), "whole");
+        assert!(scene.copy(2).get(ID).await.is_err(), "another lane key");
+        let sealed = std::fs::read(scene.file()).expect("it is there");
+        for at in [0, 7, 40, sealed.len() - 1] {
+            let mut altered = sealed.clone();
+            altered[at] ^= 1;
+            std::fs::write(scene.file(), altered).expect("written");
+            assert!(scene.copy(1).get(ID).await.is_err(), "byte {at}");
+        }
+    }
+}
