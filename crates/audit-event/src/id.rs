@@ -67,7 +67,7 @@ impl EventId {
     }
 
     /// The 36-character text, without an allocation.
-    pub(crate) fn encode<'b>(&self, buffer: &'b mut [u8; 36]) -> &'b str {
+    pub fn encode<'b>(&self, buffer: &'b mut [u8; 36]) -> &'b str {
         self.0.as_hyphenated().encode_lower(buffer)
     }
 }

@@ -211,7 +211,9 @@ pub(crate) fn is_time(raw: Option<&[u8]>, column: Timestamp) -> bool {
 }
 
 pub(crate) fn is_id(raw: Option<&[u8]>, column: EventId) -> bool {
-    id_of(raw) == Some(column)
+    // Printed, because canonical bytes have one form of an id, and printing costs less than parsing.
+    let mut text = [0; 36];
+    raw.and_then(spans::plain) == Some(column.encode(&mut text).as_bytes())
 }
 
 pub(crate) fn is_number(raw: Option<&[u8]>, column: u64) -> bool {

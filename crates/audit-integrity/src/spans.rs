@@ -69,7 +69,7 @@ impl<'a> Iterator for Members<'a> {
 /// The bytes of a raw JSON string that has no escapes.
 pub(crate) fn plain(raw: &[u8]) -> Option<&[u8]> {
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    (!inner.contains(&b'\\')).then_some(inner)
+    memchr::memchr(b'\\', inner).is_none().then_some(inner)
 }
 
 /// The text of a raw JSON string; `None` when it is not one in canonical escapes.
@@ -115,10 +115,7 @@ fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
     let mut at = at + 1;
     loop {
-        at += bytes
-            .get(at..)?
-            .iter()
-            .position(|b| matches!(b, b'"' | b'\\'))?;
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
         match bytes.get(at) {
             Some(b'"') => return Some(at + 1),
             _ => at += 2,

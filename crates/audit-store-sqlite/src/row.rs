@@ -173,7 +173,11 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn text(&self, index: usize, column: &str) -> Result<&'a str, StoreError> {
-        match self.value(index, column)? {
+        self.text_of(self.value(index, column)?, column)
+    }
+
+    fn text_of(&self, value: ValueRef<'a>, column: &str) -> Result<&'a str, StoreError> {
+        match value {
             ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_err(|_source| self.bad(column)),
             _ => Err(self.bad(column)),
         }
@@ -182,12 +186,22 @@ impl<'a> Reader<'a, '_> {
     fn optional_text(&self, index: usize, column: &str) -> Result<Option<String>, StoreError> {
         match self.value(index, column)? {
             ValueRef::Null => Ok(None),
-            _ => self.text(index, column).map(|text| Some(text.to_owned())),
+            value => self
+                .text_of(value, column)
+                .map(|text| Some(text.to_owned())),
         }
     }
 
     fn bytes<const N: usize>(&self, index: usize, column: &str) -> Result<[u8; N], StoreError> {
-        match self.value(index, column)? {
+        self.bytes_of(self.value(index, column)?, column)
+    }
+
+    fn bytes_of<const N: usize>(
+        &self,
+        value: ValueRef<'a>,
+        column: &str,
+    ) -> Result<[u8; N], StoreError> {
+        match value {
             ValueRef::Blob(bytes) => <[u8; N]>::try_from(bytes).map_err(|_source| self.bad(column)),
             _ => Err(self.bad(column)),
         }
@@ -196,7 +210,7 @@ impl<'a> Reader<'a, '_> {
     fn salt(&self, index: usize) -> Result<Option<Salt>, StoreError> {
         match self.value(index, "salt")? {
             ValueRef::Null => Ok(None),
-            _ => self.bytes(index, "salt").map(|bytes| Some(Salt(bytes))),
+            value => self.bytes_of(value, "salt").map(|bytes| Some(Salt(bytes))),
         }
     }
 

@@ -104,6 +104,8 @@ pub struct LedgerCheck {
     pub(super) pending: u64,
     /// First leaf since then.
     since_agreed: u64,
+    /// From which leaf on the ledger is not what was signed, once a signed tree disagreed.
+    pub(super) altered_from: Option<u64>,
     /// The tree cannot be computed any more: a leaf is unknown, or a signed root disagreed.
     broken: bool,
     best: BTreeMap<Source, Tree>,
@@ -131,6 +133,7 @@ impl LedgerCheck {
             next: 0,
             pending: 0,
             since_agreed: 0,
+            altered_from: None,
             broken: false,
             best: BTreeMap::new(),
             claimed: 0,
@@ -429,8 +432,11 @@ impl LedgerCheck {
     fn settle(&mut self, reached: Reached) {
         let signed = |list: &[(Tree, Voice)]| list.iter().any(|(_, voice)| voice.is_signed());
         let (agreed, disagreed) = (signed(&reached.agreed), signed(&reached.disagreed));
+        if disagreed && !agreed {
+            self.altered_from.get_or_insert(self.since_agreed);
+        }
         if agreed || disagreed {
-            self.settle_tiles(agreed);
+            self.settle_tiles();
         }
         for (tree, voice) in &reached.disagreed {
             self.disagree(*tree, *voice);

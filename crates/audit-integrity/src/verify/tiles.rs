@@ -94,23 +94,23 @@ impl LedgerCheck {
         self.tell(Outcome::Tampered, FindingKind::BadTile, None, None, detail);
     }
 
-    /// The signed root agreed with the leaves: where a tile differs it is the tile that is wrong; else the leaf is.
-    pub(super) fn settle_tiles(&mut self, leaves_agree: bool) {
-        let differing = std::mem::take(&mut self.tiles.differing);
-        if !leaves_agree {
-            for (leaf, id) in differing {
-                let detail =
-                    "row, entry and leaf hash were rewritten; the tile still has the sealed leaf"
-                        .to_owned();
-                self.tell(
-                    Outcome::Tampered,
-                    FindingKind::Edited,
-                    Some(leaf),
-                    id,
-                    detail,
-                );
-            }
-            return;
+    /// Tells what the tiles that differ mean: below the first signed tree that disagreed the leaves are what was signed, and the
+    /// tile is wrong; from there on it is the leaf. Tiles are compared some time after their leaves were read, so where a leaf
+    /// lies decides, not when it is looked at.
+    pub(super) fn settle_tiles(&mut self) {
+        let mut differing = std::mem::take(&mut self.tiles.differing);
+        let altered_from = self.altered_from.unwrap_or(u64::MAX);
+        for (leaf, id) in differing.extract_if(.., |(leaf, _)| *leaf >= altered_from) {
+            let detail =
+                "row, entry and leaf hash were rewritten; the tile still has the sealed leaf"
+                    .to_owned();
+            self.tell(
+                Outcome::Tampered,
+                FindingKind::Edited,
+                Some(leaf),
+                id,
+                detail,
+            );
         }
         for tile in differing.chunk_by(|(a, _), (b, _)| a / TILE_WIDTH == b / TILE_WIDTH) {
             if let Some((leaf, id)) = tile.first() {

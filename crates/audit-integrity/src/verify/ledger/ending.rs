@@ -17,7 +17,7 @@ impl LedgerCheck {
         for (place, verdict) in std::mem::take(&mut self.places).judge() {
             self.tell_place(&place, verdict);
         }
-        self.settle_tiles(true);
+        self.settle_tiles();
         self.tell_rollback();
         self.tell_anchor();
         self.tell_unsealed();

@@ -1,6 +1,6 @@
 //! How fast events go into the queue and out of it, and beside it what the same Redis does with bare commands on the same bytes.
 //!
-//! `cargo run --release -p audit-queue-redis --example speed [always|everysec|no]` (of `appendfsync`; `no`: no log at all). It starts a
+//! `cargo run --release -p audit-queue-redis --example redis_queue_speed [always|everysec|no]` (of `appendfsync`; `no`: no log at all). It starts a
 //! Redis of its own in a temporary directory, so what is measured is the disk of that.
 
 #![expect(
