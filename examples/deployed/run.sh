@@ -4,7 +4,7 @@
 #
 #   examples/deployed/run.sh [DIRECTORY WITH worker, audit-ingest, auditctl]     (default: builds them)
 #
-# Needs the Debian packages postgresql and redis-server; the machine's own instances are not touched.
+# Needs what servers.sh needs, which starts PostgreSQL and Redis and this script again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,24 +14,21 @@ if [[ -z $bin ]]; then
   bin="${CARGO_TARGET_DIR:-target}/debug"
 fi
 
+if [[ ${2:-} != servers-run ]]; then
+  echo "== PostgreSQL and Redis"
+  exec examples/deployed/servers.sh examples/deployed/run.sh "$bin" servers-run
+fi
+
 dir=$(mktemp -d)
-chmod 711 "$dir"
 pids=()
-postgres_bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
-# PostgreSQL refuses to run as root.
-as_postgres() { if [[ $(id -u) == 0 ]]; then setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; else "$@"; fi; }
 end() {
   trap - EXIT
-  # Our own processes first: they end in order while the servers are there.
   for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
   for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-  [[ -n ${redis:-} ]] && kill -TERM "$redis" && wait "$redis" || true
-  as_postgres "$postgres_bin/pg_ctl" --pgdata="$dir/postgres/data" --mode=immediate --silent stop 2>/dev/null || true
   rm -rf "$dir"
 }
 trap end EXIT
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 # Waits until a file has a line that begins with a word; prints the rest of it.
 line_of() {
   for _ in $(seq 300); do
@@ -41,27 +38,14 @@ line_of() {
   echo "no line '$2' in $1:" >&2; cat "$1" >&2; return 1
 }
 
-echo "== PostgreSQL and Redis"
-mkdir "$dir/postgres"
-[[ $(id -u) == 0 ]] && chown postgres: "$dir/postgres"
-postgres_port=$(free_port)
-as_postgres "$postgres_bin/initdb" --pgdata="$dir/postgres/data" --auth=trust --username=audit --encoding=UTF8 --locale=C >/dev/null
-as_postgres "$postgres_bin/pg_ctl" --pgdata="$dir/postgres/data" --log="$dir/postgres/log" --wait --silent \
-  --options="-p $postgres_port -c listen_addresses=127.0.0.1 -c unix_socket_directories=''" start
-redis_port=$(free_port)
-redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$dir" --save '' \
-  --appendonly yes --appendfsync always --maxmemory-policy noeviction >"$dir/redis.log" &
-redis=$!
-
 echo "== two workers and an ingest"
 # One file for all of them; ${...} comes from the environment.
-export AUDIT_STORE="postgresql://audit@127.0.0.1:$postgres_port/postgres" AUDIT_QUEUE="redis://127.0.0.1:$redis_port/0"
 cat >"$dir/config.json" <<JSON
 {
   "keys": { "dir": "$dir/keys" },
   "lanes": 2,
-  "store": { "backend": "postgres", "url": "\${AUDIT_STORE}" },
-  "queue": { "backend": "redis", "url": "\${AUDIT_QUEUE}" }
+  "store": { "backend": "postgres", "url": "\${AUDITCTL_POSTGRES}" },
+  "queue": { "backend": "redis", "url": "\${AUDITCTL_REDIS}" }
 }
 JSON
 for name in one two; do

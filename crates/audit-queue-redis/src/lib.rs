@@ -56,6 +56,7 @@
 //! * No password is in an error, a log line or a `Debug`.
 
 mod address;
+pub mod bench;
 mod broken;
 mod connect;
 mod delivery;

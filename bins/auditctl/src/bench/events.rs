@@ -3,7 +3,7 @@
 use audit_event::{AuditEvent, Form, OrganizationId, Stamps, Timestamp, forms};
 use audit_event::{EventDraft, EventId};
 use audit_integrity::claim::claim_of;
-use audit_integrity::entry::{Place, Salt, seal};
+use audit_integrity::entry::{Place, Salt, SealedEvent, seal};
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 use audit_integrity::row::EventRow;
 use bytes::Bytes;
@@ -53,10 +53,13 @@ pub(super) fn singles(series: u64, total: u64) -> Vec<Bytes> {
 
 /// The rows that a worker would store for events `0..total`, in the order in which they are sent.
 pub(super) fn rows(series: u64, total: u64) -> Result<Vec<EventRow>, CliError> {
-    (0..total).map(|n| row(series, n)).collect()
+    (0..total)
+        .map(|n| Ok(EventRow::of(&sealed(series, n)?)))
+        .collect()
 }
 
-fn row(series: u64, n: u64) -> Result<EventRow, CliError> {
+/// Event `n` as a worker would seal it.
+pub(super) fn sealed(series: u64, n: u64) -> Result<SealedEvent, CliError> {
     let wrong =
         |what: String| CliError::Usage(format!("the bench's own event is not accepted: {what}"));
     let now = Timestamp::from_micros(FIRST_MICROS).ok_or_else(|| wrong("time".to_owned()))?;
@@ -77,7 +80,7 @@ fn row(series: u64, n: u64) -> Result<EventRow, CliError> {
         sealed_at: now,
         salt: Salt([7; 16]),
     };
-    Ok(EventRow::of(&seal(draft, claim, &place)))
+    Ok(seal(draft, claim, &place))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::http::{self, Load, Target};
-use super::worker::Worker;
-use super::{Args, events, fsync};
+use super::process::Process;
+use super::{Args, events, fsync, worker};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::progress;
@@ -89,17 +89,17 @@ pub(super) struct Verification {
 
 /// Measures the embedded form.
 pub(super) async fn embedded(args: &Args) -> Result<Report, CliError> {
-    let directory = directory(args)?;
+    let directory = directory(args.dir.as_deref())?;
     let bar = progress::events(None);
     bar.set_message("fsync");
     let fsync = fsync::median(directory.path())?;
     bar.set_message("reference: bare inserts");
     let (inserts, reads) = bare(args, directory.path())?;
-    let worker = Worker::start(args.worker.as_deref(), directory.path()).await?;
+    let worker = worker::start(args.worker.as_deref(), directory.path()).await?;
     let client = worker.client()?;
     let batches = batches(args, &worker, &client, inserts, &bar).await?;
     bar.set_message("single events");
-    let singles = singles(args, worker.address, &key(&worker)?, &client).await?;
+    let singles = singles(args, worker.address, &worker.key()?, &client).await?;
     bar.set_message("reference: a bare handler");
     let singles_reference = singles_reference(args).await?;
     bar.set_message("ack=sealed");
@@ -123,8 +123,8 @@ pub(super) async fn embedded(args: &Args) -> Result<Report, CliError> {
     })
 }
 
-fn directory(args: &Args) -> Result<tempfile::TempDir, CliError> {
-    let made = match &args.dir {
+pub(super) fn directory(within: Option<&Path>) -> Result<tempfile::TempDir, CliError> {
+    let made = match within {
         Some(dir) => tempfile::tempdir_in(dir),
         None => tempfile::tempdir(),
     };
@@ -173,7 +173,7 @@ struct Inserts {
 
 async fn batches(
     args: &Args,
-    worker: &Worker,
+    worker: &Process,
     client: &Client,
     bare: Inserts,
     bar: &ProgressBar,
@@ -182,7 +182,7 @@ async fn batches(
     let target = Target {
         address: worker.address,
         path: "/v1/events?ack=queued",
-        key: key(worker)?,
+        key: worker.key()?,
     };
     bar.set_message("batches");
     let cpu = worker.cpu_time();
@@ -248,11 +248,15 @@ struct SealedRun {
     events: u64,
 }
 
-async fn sealed(args: &Args, worker: &Worker, sustained_per_s: f64) -> Result<SealedRun, CliError> {
+async fn sealed(
+    args: &Args,
+    worker: &Process,
+    sustained_per_s: f64,
+) -> Result<SealedRun, CliError> {
     let target = Target {
         address: worker.address,
         path: "/v1/events?ack=sealed&timeoutMs=30000",
-        key: key(worker)?,
+        key: worker.key()?,
     };
     let events_per_s = args
         .rate
@@ -276,7 +280,7 @@ async fn sealed(args: &Args, worker: &Worker, sustained_per_s: f64) -> Result<Se
 }
 
 async fn verification(
-    worker: &Worker,
+    worker: &Process,
     client: &Client,
     bare_read_per_s: f64,
 ) -> Result<Verification, CliError> {
@@ -335,7 +339,7 @@ async fn stored(client: &Client, events: u64) -> Result<(), CliError> {
 }
 
 /// Waits until checkpoints of the event ledgers cover so many entries.
-async fn checkpointed(client: &Client, events: u64) -> Result<(), CliError> {
+pub(super) async fn checkpointed(client: &Client, events: u64) -> Result<(), CliError> {
     wait(client, "/v1/ledgers", events, |answer| {
         let ledgers = answer
             .get("ledgers")
@@ -375,10 +379,6 @@ async fn wait(
     }
 }
 
-fn key(worker: &Worker) -> Result<String, CliError> {
-    crate::client::read_key(&worker.key_file())
-}
-
 fn requests(args: &Args, load: &Load) -> Requests {
     Requests {
         requests: load.latencies.len(),
@@ -390,14 +390,14 @@ fn requests(args: &Args, load: &Load) -> Requests {
     }
 }
 
-fn rate(count: usize, elapsed: Duration) -> f64 {
+pub(super) fn rate(count: usize, elapsed: Duration) -> f64 {
     count as f64 / elapsed.as_secs_f64().max(1e-9)
 }
 
-fn millis(time: Duration) -> f64 {
+pub(super) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-fn to_usize(count: u64) -> usize {
+pub(super) fn to_usize(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }

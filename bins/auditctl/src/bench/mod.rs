@@ -1,9 +1,11 @@
 //! `bench`: measures a real worker, with a reference for every number in the same run.
 
+mod deployed;
 mod events;
 mod fsync;
 mod http;
 mod measure;
+mod process;
 mod report;
 mod worker;
 
@@ -17,6 +19,8 @@ use crate::output::Output;
 pub(crate) enum Action {
     /// The embedded form: one worker process on an empty directory.
     Embedded(Args),
+    /// The deployed form: an ingest and a worker over a PostgreSQL and a Redis, in a database and a queue of their own.
+    Deployed(deployed::Args),
 }
 
 /// Arguments of `bench embedded`.
@@ -53,8 +57,12 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(output: &Output, action: &Action) -> Result<Verdict, CliError> {
-    let Action::Embedded(args) = action;
-    let report = measure::embedded(args).await?;
-    report::write(output, &report)?;
-    Ok(Verdict::Fine)
+    match action {
+        Action::Embedded(args) => {
+            let report = measure::embedded(args).await?;
+            report::write(output, &report)?;
+            Ok(Verdict::Fine)
+        }
+        Action::Deployed(args) => deployed::run(output, args).await,
+    }
 }

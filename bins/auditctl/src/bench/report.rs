@@ -121,7 +121,7 @@ fn lines(report: &Report) -> Vec<[String; 4]> {
 }
 
 /// Groups of three digits.
-fn per_s(rate: f64) -> String {
+pub(super) fn per_s(rate: f64) -> String {
     let digits = format!("{rate:.0}");
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

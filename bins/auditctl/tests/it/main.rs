@@ -7,6 +7,7 @@
     reason = "what is made for tests is part of the tests"
 )]
 
+mod bench;
 mod cloudtrail;
 mod exit_codes;
 mod fake;

@@ -23,13 +23,18 @@ pub(crate) struct Site {
 
 /// The worker's program.
 pub(crate) fn program() -> PathBuf {
-    let worker = Path::new(env!("CARGO_BIN_EXE_auditctl")).with_file_name("worker");
+    sibling("worker")
+}
+
+/// A program of the workspace that this package does not build.
+pub(crate) fn sibling(name: &str) -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_auditctl")).with_file_name(name);
     assert!(
-        worker.exists(),
-        "{} is not there: run `cargo build --bin worker` first",
-        worker.display()
+        program.exists(),
+        "{} is not there: run `cargo build --bin {name}` first",
+        program.display()
     );
-    worker
+    program
 }
 
 impl Site {
