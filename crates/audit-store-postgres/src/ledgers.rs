@@ -294,7 +294,7 @@ fn read_info(row: &Row) -> Result<LedgerInfo, StoreError> {
         return Err(malformed(format!("ledger {ledger} has no head")));
     };
     let size = uint(size, "head size")?;
-    let state = code::state_of(get(row, 4, "head state")?)?;
+    let state = code::state_of(i64::from(get::<i16>(row, 4, "head state")?))?;
     let roots: &[u8] = get(row, 5, "head roots")?;
     let roots = roots
         .chunks(32)

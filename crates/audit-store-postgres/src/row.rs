@@ -69,9 +69,10 @@ impl<'a> Reader<'a> {
         &self,
         index: usize,
         column: &str,
-        of: impl Fn(i16) -> Option<T>,
+        of: impl Fn(i64) -> Option<T>,
     ) -> Result<T, StoreError> {
-        of(self.value(index, column)?).ok_or_else(|| self.bad(column))
+        let code: i16 = self.value(index, column)?;
+        of(i64::from(code)).ok_or_else(|| self.bad(column))
     }
 
     fn digest(&self, index: usize, column: &str) -> Result<Digest, StoreError> {

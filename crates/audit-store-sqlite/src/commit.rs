@@ -33,7 +33,7 @@ pub(crate) struct Batch {
 pub(crate) struct HeadColumns {
     pub(crate) size: i64,
     pub(crate) epoch: i64,
-    pub(crate) state: i64,
+    pub(crate) state: i16,
     pub(crate) roots: Vec<u8>,
     pub(crate) mac: [u8; 32],
 }
@@ -76,9 +76,9 @@ struct Encoded {
     action: Span,
     target_resource_type: Option<Span>,
     target_resource_id: Option<Span>,
-    status: i64,
-    severity: i64,
-    data_classification: i64,
+    status: i16,
+    severity: i16,
+    data_classification: i16,
     retention_policy: Span,
     correlation_id: Option<Span>,
     leaf_hash: [u8; 32],
@@ -398,7 +398,7 @@ pub(crate) fn check_head(
         return Err(moved.into());
     }
     // A ledger that takes no more has no writer any more.
-    if row.get::<_, i64>(1)? != code::state_code(LedgerState::Open) {
+    if row.get::<_, i64>(1)? != i64::from(code::state_code(LedgerState::Open)) {
         return Err(CommitError::Fenced.into());
     }
     Ok(())

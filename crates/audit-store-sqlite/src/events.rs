@@ -170,7 +170,7 @@ fn gaps(ledgers: &[LedgerId]) -> Result<Vec<(i64, i64)>, StoreError> {
     events.sort_unstable();
     let (mut gaps, mut next) = (Vec::new(), i64::MIN);
     for ledger in events {
-        let first = ledger_code(*ledger) << LEAF_BITS;
+        let first = i64::from(ledger_code(*ledger)) << LEAF_BITS;
         gaps.push((next, first));
         next = bound(*ledger, u64::MAX)?;
     }

@@ -111,7 +111,7 @@ fn head_epoch(connection: &Connection, ledger: LedgerId) -> Result<i64, Failure>
         })
         .optional()?;
     match head {
-        Some((_, state)) if state != state_code(LedgerState::Open) => {
+        Some((_, state)) if state != i64::from(state_code(LedgerState::Open)) => {
             Err(refused(format!("ledger {ledger} takes no more entries")).into())
         }
         Some((epoch, _)) => Ok(epoch),

@@ -161,7 +161,7 @@ impl Database {
     }
 }
 
-fn cursor(connection: &Connection, ledger: i64) -> Result<LeafIndex, Failure> {
+fn cursor(connection: &Connection, ledger: i16) -> Result<LeafIndex, Failure> {
     let sql = "SELECT next FROM text_cursor WHERE ledger = ?1";
     let next: Option<i64> = connection
         .query_row(sql, [ledger], |row| row.get(0))
@@ -171,7 +171,7 @@ fn cursor(connection: &Connection, ledger: i64) -> Result<LeafIndex, Failure> {
 
 fn index(
     transaction: &Transaction<'_>,
-    ledger: i64,
+    ledger: i16,
     from: LeafIndex,
     next: i64,
     texts: &[(i64, String)],
@@ -187,6 +187,6 @@ fn index(
     }
     let sql = "INSERT INTO text_cursor (ledger, next) VALUES (?1, ?2)
          ON CONFLICT (ledger) DO UPDATE SET next = excluded.next";
-    transaction.execute(sql, [ledger, next])?;
+    transaction.execute(sql, params![ledger, next])?;
     Ok(())
 }

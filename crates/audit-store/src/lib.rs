@@ -4,6 +4,7 @@
 //! `conformance::run` (feature `conformance`), which proves the sentences of their comments one by one.
 
 pub mod checkpoints;
+pub mod code;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod dead_letters;

@@ -130,7 +130,7 @@ impl Check {
         ];
         for (condition, code) in equal {
             if let Some(code) = code {
-                self.and(condition, [Value::Integer(code)]);
+                self.and(condition, [Value::Integer(code.into())]);
             }
         }
     }

@@ -1,0 +1,264 @@
+//! How adapters write nouns as integers and texts, one table for all of them: who reads two stores reads one language.
+//!
+//! These numbers and texts are stored for ever: adding is allowed, changing is not.
+
+use crate::{DeadLetterReason, Role, StoreError};
+use audit_event::{Classification, Severity, Status};
+use audit_integrity::head::LedgerState;
+use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
+
+/// Bits of a position below the ledger's number.
+pub const LEAF_BITS: u32 = 48;
+/// Leaf indexes are below this (`LeafIndex`); it leaves a bit between leaf and ledger.
+const LEAF_END: u64 = 1 << 47;
+/// Number of the directory; negative, so that no event ledger can ever take it.
+const DIRECTORY: i16 = -1;
+
+/// The ledger's number.
+#[must_use]
+pub fn ledger_code(ledger: LedgerId) -> i16 {
+    match ledger {
+        // A number beyond 2^15 is refused wherever something is written; nothing is found under this one.
+        LedgerId::Events(n) => i16::try_from(n).unwrap_or(i16::MIN),
+        LedgerId::Directory => DIRECTORY,
+    }
+}
+
+/// The ledger of a number.
+///
+/// # Errors
+/// A number that no ledger has.
+pub fn ledger_of(code: i64) -> Result<LedgerId, StoreError> {
+    match u16::try_from(code) {
+        Ok(n) if n < 1 << 15 => Ok(LedgerId::Events(n)),
+        _ if code == i64::from(DIRECTORY) => Ok(LedgerId::Directory),
+        _ => Err(malformed(format!("ledger number {code}"))),
+    }
+}
+
+/// `ledger * 2^48 + index`, the address of a leaf (or of a size, for checkpoints).
+///
+/// # Errors
+/// A ledger or a leaf beyond what an address can hold.
+pub fn position(ledger: LedgerId, index: u64) -> Result<i64, StoreError> {
+    if matches!(ledger, LedgerId::Events(n) if n >= 1 << 15) {
+        return Err(refused(format!("ledger number {ledger} is beyond 2^15")));
+    }
+    if index > LEAF_END {
+        return Err(refused(format!("leaf index {index} is beyond 2^47")));
+    }
+    Ok((i64::from(ledger_code(ledger)) << LEAF_BITS) + int(index)?)
+}
+
+/// As [`position`], for the end of a range: an end beyond every leaf is the end of the ledger.
+///
+/// # Errors
+/// A ledger beyond what an address can hold.
+pub fn bound(ledger: LedgerId, index: u64) -> Result<i64, StoreError> {
+    position(ledger, index.min(LEAF_END))
+}
+
+/// The address of a position.
+///
+/// # Errors
+/// An address of no ledger.
+pub fn address(position: i64) -> Result<(LedgerId, LeafIndex), StoreError> {
+    let ledger = ledger_of(position >> LEAF_BITS)?;
+    let index = (position & ((1 << LEAF_BITS) - 1)).unsigned_abs();
+    Ok((ledger, LeafIndex(index)))
+}
+
+/// A count or size as SQL keeps it.
+///
+/// # Errors
+/// A value beyond 2^63.
+pub fn int(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_source| refused(format!("{value} is beyond 2^63")))
+}
+
+/// A count or size from SQL.
+///
+/// # Errors
+/// A negative value.
+pub fn uint(value: i64, what: &str) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_source| malformed(format!("{what}: {value} is negative")))
+}
+
+/// Bytes of a fixed length.
+///
+/// # Errors
+/// Another length.
+pub fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], StoreError> {
+    <[u8; N]>::try_from(bytes)
+        .map_err(|_source| malformed(format!("{what}: {} bytes, not {N}", bytes.len())))
+}
+
+/// A digest.
+///
+/// # Errors
+/// Another length.
+pub fn digest(bytes: &[u8], what: &str) -> Result<Digest, StoreError> {
+    fixed(bytes, what).map(Digest)
+}
+
+/// 0 attempt, 1 success, 2 failure.
+#[must_use]
+pub fn status_code(status: Status) -> i16 {
+    match status {
+        Status::Attempt => 0,
+        Status::Success => 1,
+        Status::Failure => 2,
+    }
+}
+
+/// The status of a code.
+#[must_use]
+pub fn status_of(code: i64) -> Option<Status> {
+    [Status::Attempt, Status::Success, Status::Failure]
+        .into_iter()
+        .find(|status| i64::from(status_code(*status)) == code)
+}
+
+/// 0 info, 1 warning, 2 critical.
+#[must_use]
+pub fn severity_code(severity: Severity) -> i16 {
+    match severity {
+        Severity::Info => 0,
+        Severity::Warning => 1,
+        Severity::Critical => 2,
+    }
+}
+
+/// The severity of a code.
+#[must_use]
+pub fn severity_of(code: i64) -> Option<Severity> {
+    [Severity::Info, Severity::Warning, Severity::Critical]
+        .into_iter()
+        .find(|severity| i64::from(severity_code(*severity)) == code)
+}
+
+/// 0 public, 1 internal, 2 confidential, 3 PHI.
+#[must_use]
+pub fn classification_code(classification: Classification) -> i16 {
+    match classification {
+        Classification::Public => 0,
+        Classification::Internal => 1,
+        Classification::Confidential => 2,
+        Classification::Phi => 3,
+    }
+}
+
+/// The classification of a code.
+#[must_use]
+pub fn classification_of(code: i64) -> Option<Classification> {
+    [
+        Classification::Public,
+        Classification::Internal,
+        Classification::Confidential,
+        Classification::Phi,
+    ]
+    .into_iter()
+    .find(|classification| i64::from(classification_code(*classification)) == code)
+}
+
+/// 0 open, 1 closed, 2 diverged.
+#[must_use]
+pub fn state_code(state: LedgerState) -> i16 {
+    match state {
+        LedgerState::Open => 0,
+        LedgerState::Closed => 1,
+        LedgerState::Diverged => 2,
+    }
+}
+
+/// The state of a code.
+///
+/// # Errors
+/// A number without a meaning.
+pub fn state_of(code: i64) -> Result<LedgerState, StoreError> {
+    [
+        LedgerState::Open,
+        LedgerState::Closed,
+        LedgerState::Diverged,
+    ]
+    .into_iter()
+    .find(|state| i64::from(state_code(*state)) == code)
+    .ok_or_else(|| malformed(format!("ledger state {code}")))
+}
+
+/// Every reason a dead letter can have, with its text.
+const REASONS: [(DeadLetterReason, &str); 5] = [
+    (DeadLetterReason::Conflict, "conflict"),
+    (DeadLetterReason::RejectedByStore, "rejected-by-store"),
+    (
+        DeadLetterReason::RejectedByProcessor,
+        "rejected-by-processor",
+    ),
+    (DeadLetterReason::Unreadable, "unreadable"),
+    (DeadLetterReason::Poison, "poison"),
+];
+
+/// The text of a reason.
+///
+/// # Errors
+/// A reason that came later than this table.
+pub fn reason_text(reason: DeadLetterReason) -> Result<&'static str, StoreError> {
+    REASONS
+        .iter()
+        .find(|(known, _)| *known == reason)
+        .map(|(_, text)| *text)
+        .ok_or_else(|| refused(format!("this store has no text for the reason {reason:?}")))
+}
+
+/// The reason of a text.
+///
+/// # Errors
+/// A text without a meaning.
+pub fn reason_of(text: &str) -> Result<DeadLetterReason, StoreError> {
+    REASONS
+        .iter()
+        .find(|(_, known)| *known == text)
+        .map(|(reason, _)| *reason)
+        .ok_or_else(|| malformed(format!("dead letter reason {text:?}")))
+}
+
+/// Every role a key can have, with its text.
+const ROLES: [(Role, &str); 5] = [
+    (Role::Writer, "writer"),
+    (Role::Viewer, "viewer"),
+    (Role::Analyst, "analyst"),
+    (Role::ComplianceOfficer, "compliance_officer"),
+    (Role::Admin, "admin"),
+];
+
+/// The text of a role.
+///
+/// # Errors
+/// A role that came later than this table.
+pub fn role_text(role: Role) -> Result<&'static str, StoreError> {
+    ROLES
+        .iter()
+        .find(|(known, _)| *known == role)
+        .map(|(_, text)| *text)
+        .ok_or_else(|| refused(format!("this store has no text for the role {role:?}")))
+}
+
+/// The role of a text.
+///
+/// # Errors
+/// A text without a meaning.
+pub fn role_of(text: &str) -> Result<Role, StoreError> {
+    ROLES
+        .iter()
+        .find(|(_, known)| *known == text)
+        .map(|(role, _)| *role)
+        .ok_or_else(|| malformed(format!("role {text:?}")))
+}
+
+fn malformed(what: String) -> StoreError {
+    StoreError::Malformed { what }
+}
+
+fn refused(reason: String) -> StoreError {
+    StoreError::Refused { reason }
+}
