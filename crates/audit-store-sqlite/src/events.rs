@@ -178,6 +178,9 @@ fn gaps(ledgers: &[LedgerId]) -> Result<Vec<(i64, i64)>, StoreError> {
     Ok(gaps)
 }
 
+/// Rows for which room is made before they are read.
+const AHEAD: usize = 4_096;
+
 fn rows_between<T>(
     connection: &mut Connection,
     start: i64,
@@ -189,7 +192,8 @@ fn rows_between<T>(
     let sql = format!(
         "SELECT {ROW} FROM audit_event WHERE position >= ?1 AND position < ?2 ORDER BY position"
     );
-    let mut found = Vec::new();
+    // As many as are asked for is what verification finds; growing would copy the large rows again and again.
+    let mut found = Vec::with_capacity(max.min(AHEAD));
     let mut next = Some(start);
     while let Some(from) = next.take() {
         let mut statement = connection.prepare_cached(&sql)?;
