@@ -13,6 +13,7 @@
 //! | [`postgres`] | a private PostgreSQL server: kill -9, restart |
 //! | [`script`], [`faulty_queue`], [`faulty_store`] | the real ports, failing as a script says |
 //! | [`clock`] | time and random bytes that do what the test says |
+//! | [`disk`] | a small file system that can be full |
 //! | [`events`] | load, the same for the same seed |
 //! | [`data`] | real records that are not part of this repository |
 //! | [`rooms`], [`tidy`] | the rules of the house as checks |
@@ -37,6 +38,7 @@
 pub mod child;
 pub mod clock;
 pub mod data;
+pub mod disk;
 pub mod events;
 pub mod fault_proxy;
 pub mod faulty_queue;

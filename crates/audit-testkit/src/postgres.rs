@@ -205,6 +205,16 @@ impl PostgresServer {
         self.dir.path().join("data")
     }
 
+    /// Lets it use a directory of somebody else's.
+    ///
+    /// # Panics
+    /// When it is not ours to give.
+    pub fn give(&self, dir: &Path) {
+        if let Some((user, group)) = account() {
+            chown(dir, Some(user), Some(group)).expect("root may give a directory away");
+        }
+    }
+
     /// Everything it said since it was last started.
     #[must_use]
     pub fn log(&self) -> String {

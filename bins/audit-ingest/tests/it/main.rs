@@ -3,8 +3,16 @@
 #[cfg(test)]
 mod away;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod conservation;
+#[cfg(test)]
+mod mended;
 #[cfg(test)]
 mod past_mark;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod site;
+#[cfg(test)]
+mod traffic;

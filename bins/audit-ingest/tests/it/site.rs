@@ -4,27 +4,38 @@
 //! for a run of this package alone: `cargo build --bin worker`.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use audit_testkit::child::ChildProcess;
 use audit_testkit::events::EventSource;
+use audit_testkit::fault_proxy::FaultProxy;
 use audit_testkit::postgres::PostgresServer;
 use audit_testkit::redis::RedisServer;
 use audit_testkit::wait::wait_until_async;
 use serde_json::{Value, json};
 
+use crate::traffic::Sender;
+
 /// Nothing here takes so long unless it is broken.
 pub(crate) const BOUND: Duration = Duration::from_secs(90);
 
+/// Whether the sizes are those of the issue.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os("AUDIT_TEST_FULL").is_some_and(|full| full == "true")
+}
+
 /// Events of a row of the fault matrix.
 pub(crate) fn events_of_a_row() -> usize {
-    if std::env::var_os("AUDIT_TEST_FULL").is_some_and(|full| full == "true") {
-        100_000
-    } else {
-        5_000
-    }
+    if is_full() { 100_000 } else { 5_000 }
+}
+
+/// What is measured but not asserted, because machines differ: shown with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "read by people, beside the result")]
+pub(crate) fn record(what: &str, took: Duration) {
+    eprintln!("measured: {what}: {} ms", took.as_millis());
 }
 
 /// One of our processes. Killed when dropped.
@@ -34,10 +45,17 @@ pub(crate) struct Program {
     name: String,
 }
 
+/// Proxies that every connection of our processes goes through.
+pub(crate) struct Doors {
+    pub(crate) store: FaultProxy,
+    pub(crate) broker: FaultProxy,
+}
+
 pub(crate) struct Site {
     pub(crate) postgres: PostgresServer,
     pub(crate) redis: RedisServer,
-    config: PathBuf,
+    database: String,
+    config: Value,
     http: reqwest::Client,
     dir: tempfile::TempDir,
 }
@@ -46,33 +64,77 @@ impl Site {
     /// Servers and a configuration, nothing of ours running yet. `extra` is laid over the configuration.
     pub(crate) fn new(extra: &Value) -> Self {
         let postgres = PostgresServer::start();
+        let database = postgres.create_database();
+        Self::over(postgres, database, extra)
+    }
+
+    /// The same with a proxy in front of each server.
+    pub(crate) fn behind_doors() -> (Self, Doors) {
+        let mut site = Self::new(&json!({}));
+        let doors = Doors {
+            store: FaultProxy::start((Ipv4Addr::LOCALHOST, site.postgres.port()).into()),
+            broker: FaultProxy::start(site.redis.address()),
+        };
+        let store = format!(
+            "postgres://postgres@{}/{}",
+            doors.store.address(),
+            site.database
+        );
+        let broker = site.redis.url_at(doors.broker.address());
+        site.lay_over(&json!({ "store": { "url": store }, "queue": { "url": broker } }));
+        (site, doors)
+    }
+
+    /// On a database that somebody made.
+    pub(crate) fn over(postgres: PostgresServer, database: String, extra: &Value) -> Self {
         let redis = RedisServer::start_durable();
         let dir = tempfile::tempdir().expect("a directory");
-        let database = postgres.create_database();
-        let mut config = json!({
+        let config = json!({
             "keys": { "dir": dir.path().join("keys") },
             "store": { "backend": "postgres", "url": postgres.url(&database), "maxConnections": 6 },
             "queue": { "backend": "redis", "url": redis.url() },
         });
-        lay_over(&mut config, extra);
-        let path = dir.path().join("config.json");
-        std::fs::write(&path, config.to_string()).expect("written");
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60));
-        Self {
+        let mut site = Self {
             postgres,
             redis,
-            config: path,
+            database,
+            config,
             http: http.build().expect("a client"),
             dir,
-        }
+        };
+        site.lay_over(extra);
+        site
+    }
+
+    /// Changes the configuration of whatever starts from now on.
+    fn lay_over(&mut self, extra: &Value) {
+        lay_over(&mut self.config, extra);
+        std::fs::write(self.config_file(), self.config.to_string()).expect("written");
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.dir.path().join("config.json")
+    }
+
+    /// From now on programs log in with the rights that the documentation gives a worker's user. Something that migrates must
+    /// have run before.
+    pub(crate) fn log_in_as_writer(&mut self) {
+        self.sql("CREATE ROLE operated LOGIN IN ROLE audit_writer");
+        let url = self.postgres.url_as("operated", &self.database);
+        self.lay_over(&json!({ "store": { "url": url } }));
+    }
+
+    /// As the database's superuser.
+    pub(crate) fn sql(&self, statements: &str) -> String {
+        self.postgres.sql(&self.database, statements)
     }
 
     /// Starts a program on its own data directory, again or for the first time, and waits until it listens.
-    fn start(&self, program: &Path, name: &str) -> Program {
-        let mut command = Command::new(program);
+    fn start(&self, mut command: Command, name: &str) -> Program {
         command
             .args(["--listen", "127.0.0.1:0", "--config"])
-            .arg(&self.config)
+            .arg(self.config_file())
             .arg("--data-dir")
             .arg(self.dir.path().join(name));
         let mut child = ChildProcess::start(&mut command);
@@ -86,23 +148,35 @@ impl Site {
     }
 
     pub(crate) fn worker(&self, name: &str) -> Program {
-        let ingest = Path::new(env!("CARGO_BIN_EXE_audit-ingest"));
-        let program = ingest.with_file_name("worker");
-        assert!(
-            program.exists(),
-            "{} is not there: run `cargo build --bin worker` first",
-            program.display()
-        );
-        self.start(&program, name)
+        self.start(Command::new(worker_program()), name)
+    }
+
+    /// A worker whose clock is off, as `libfaketime` understands it ("+1h").
+    pub(crate) fn worker_with_clock(&self, name: &str, off: &str) -> Program {
+        let mut command = Command::new(worker_program());
+        command
+            .env("LD_PRELOAD", faketime())
+            .env("FAKETIME", off)
+            // Time-outs are measured on the other clock, which nobody sets.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.start(command, name)
     }
 
     pub(crate) fn ingest(&self) -> Program {
-        self.start(Path::new(env!("CARGO_BIN_EXE_audit-ingest")), "ingest")
+        self.start(Command::new(env!("CARGO_BIN_EXE_audit-ingest")), "ingest")
     }
 
     /// SIGKILL, and the same again on the same directory.
     pub(crate) fn kill_and_restart(&self, program: &mut Program) {
         program.child.kill();
+        *program = self.worker(&program.name);
+    }
+
+    /// SIGTERM, an end in order, and the same again on the same directory.
+    pub(crate) fn restart_in_order(&self, program: &mut Program) {
+        program.child.terminate();
+        let status = program.child.wait(BOUND);
+        assert!(status.success(), "{status}: {}", program.child.output());
         *program = self.worker(&program.name);
     }
 
@@ -137,58 +211,30 @@ impl Site {
         response.expect("it answers").status().as_u16()
     }
 
-    /// Sends a body of events; the answer, or nothing when the connection broke.
-    pub(crate) async fn try_post(
-        &self,
-        program: &Program,
-        path: &str,
-        body: String,
-    ) -> Option<(u16, Value)> {
-        let request = self.http.post(format!("{}{path}", program.url));
-        let request = request.header("content-type", "application/json");
-        let response = request
-            .bearer_auth(self.key())
-            .body(body)
-            .send()
-            .await
-            .ok()?;
-        let status = response.status().as_u16();
-        Some((status, response.json().await.ok()?))
+    /// Whoever sends events to a program.
+    pub(crate) fn sender(&self, program: &Program) -> Sender {
+        Sender::new(self.http.clone(), &program.url, self.key())
     }
 
     pub(crate) async fn post(&self, program: &Program, path: &str, body: String) -> (u16, Value) {
-        self.try_post(program, path, body)
-            .await
-            .expect("it answers")
+        let answer = self.sender(program).try_post(path, body).await;
+        answer.expect("it answers")
     }
 
-    /// Sends events in batches of 200 until every one is acknowledged, again where it is told to; gives back their ids.
+    /// Sends events until every one is acknowledged; gives back their ids.
     pub(crate) async fn send_all(
         &self,
         program: &Program,
         seed: u64,
         events: usize,
     ) -> HashSet<String> {
-        let mut source = EventSource::new(seed);
-        let mut sent = HashSet::new();
-        while sent.len() < events {
-            let batch = source.batch(200.min(events - sent.len()));
-            sent.extend(self.send_until_taken(program, batch).await);
-        }
-        sent
+        let events = EventSource::new(seed).take(events);
+        self.sender(program).send_all(events, |_| ()).await
     }
 
-    /// Sends one body until all of it is accepted: an event keeps its id, so sending it again does no harm.
+    /// Sends one body until all of it is accepted.
     pub(crate) async fn send_until_taken(&self, program: &Program, body: String) -> Vec<String> {
-        wait_until_async("a batch is taken", BOUND, || async {
-            let (status, answer) = self.try_post(program, "/v1/events", body.clone()).await?;
-            let results = answer["results"].as_array()?;
-            (status == 202).then(|| {
-                let id = |result: &Value| result["id"].as_str().expect("an id").to_owned();
-                results.iter().map(id).collect()
-            })
-        })
-        .await
+        self.sender(program).send_until_taken(body).await
     }
 
     /// The status of the deployment once nothing waits any more, as `program` sees it.
@@ -241,20 +287,56 @@ impl Site {
 
     /// Everything that must hold at rest: the books balance, every id is stored once, the ledgers verify.
     pub(crate) async fn check(&self, worker: &Program, sent: &HashSet<String>) -> Value {
+        self.check_without(worker, sent, &HashSet::new()).await
+    }
+
+    /// The same when these of the sent are in the dead letters, and only these.
+    pub(crate) async fn check_without(
+        &self,
+        worker: &Program,
+        sent: &HashSet<String>,
+        refused: &HashSet<String>,
+    ) -> Value {
         let status = self.settled(worker).await;
         let parts = ["stored", "duplicate", "conflict", "deadLettered"];
         let sum: u64 = parts.iter().map(|part| number(&status, part)).sum();
         assert_eq!(number(&status, "accepted"), sum, "conservation: {status}");
-        assert_eq!(number(&status, "stored"), sent.len() as u64, "{status}");
+        for (name, expected) in [
+            ("stored", sent.len() - refused.len()),
+            ("deadLettered", refused.len()),
+            ("conflict", 0),
+        ] {
+            assert_eq!(number(&status, name), expected as u64, "{name}: {status}");
+        }
         let ids = self.all_ids(worker).await;
         let distinct: HashSet<String> = ids.iter().cloned().collect();
         assert_eq!(ids.len(), distinct.len(), "no id twice");
-        assert!(distinct == *sent, "exactly what was sent is stored");
+        let expected: HashSet<String> = sent.difference(refused).cloned().collect();
+        assert!(distinct == expected, "exactly what was sent is stored");
         // The newest commits are signed within half a second; until then there is less to verify against, not more.
         let report = self.verify(worker).await;
         assert_eq!(report["result"], "pass", "{report}");
         status
     }
+}
+
+fn worker_program() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_audit-ingest")).with_file_name("worker");
+    assert!(
+        program.exists(),
+        "{} is not there: run `cargo build --bin worker` first",
+        program.display()
+    );
+    program
+}
+
+/// The library of Debian's package, whose directory names the machine.
+fn faketime() -> PathBuf {
+    let directories = std::fs::read_dir("/usr/lib").expect("there is /usr/lib");
+    let library = |entry: std::fs::DirEntry| entry.path().join("faketime/libfaketimeMT.so.1");
+    let mut libraries = directories.filter_map(Result::ok).map(library);
+    let found = libraries.find(|library| library.exists());
+    found.unwrap_or_else(|| panic!("libfaketime is not installed: apt-get install libfaketime"))
 }
 
 /// A number of the status.
