@@ -29,6 +29,7 @@ use crate::hubs::Settlements;
 use crate::metric;
 use crate::outward::ask;
 use crate::processor::Registry;
+use health::note_outage;
 use held::Held;
 use intake::Intake;
 use state::LaneState;
@@ -177,7 +178,7 @@ impl Lane {
 
     /// Takes the lease and works until shutdown. Standing by, it asks for the lease every second.
     pub async fn run(self) {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        let mut backoff = Backoff::new(Duration::from_millis(50), LOOK_AGAIN_MAX);
         while !self.parts.shutdown.is_begun() {
             let place = tokio::select! {
                 place = self.place() => place,
@@ -190,10 +191,12 @@ impl Lane {
                 Ok(None) => {
                     // Another process works on it; the place may serve another ledger.
                     drop(place);
+                    self.look_at_store().await;
                     self.pause(Duration::from_secs(1)).await;
                 }
                 Err(error) => {
                     drop(place);
+                    note_outage(&self.parts, &error);
                     tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "no lease");
                     self.pause(backoff.next_wait(&*self.parts.random)).await;
                 }
@@ -276,6 +279,7 @@ impl Lane {
                 Ok(true) => {}
                 Ok(false) => lost.store(true, Ordering::Release),
                 Err(error) => {
+                    note_outage(&self.parts, &error);
                     tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "lease not renewed");
                 }
             }
@@ -313,3 +317,6 @@ impl Lane {
 
 /// A session that lasted so long had nothing to do with the failures before it.
 const CALM: Duration = Duration::from_secs(30);
+
+/// The longest pause between two looks for a store that is away: work is to resume within five seconds of its return.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(2);

@@ -232,9 +232,10 @@ BEGIN
     IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'audit'::regnamespace) THEN
         RETURN false;
     END IF;
-    -- With the bounds as a CHECK, attaching has nothing to look at; afterwards it would only cost a comparison a row.
+    -- With the bounds as a CHECK, attaching has nothing to look at; afterwards it would only cost a comparison a row. A CHECK
+    -- that an operator gave the whole table is taken along: what lacks it is not attached.
     EXECUTE format(
-        'CREATE TABLE audit.%I (LIKE audit.audit_event INCLUDING DEFAULTS INCLUDING STORAGE,
+        'CREATE TABLE audit.%I (LIKE audit.audit_event INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING CONSTRAINTS,
             CONSTRAINT month CHECK (timestamp >= %L AND timestamp < %L))', name, begins, ends);
     EXECUTE format('ALTER TABLE audit.audit_event ATTACH PARTITION audit.%I FOR VALUES FROM (%L) TO (%L)', name, begins, ends);
     EXECUTE format('ALTER TABLE audit.%I DROP CONSTRAINT month', name);

@@ -14,6 +14,7 @@
 //! | [`script`], [`faulty_queue`], [`faulty_store`] | the real ports, failing as a script says |
 //! | [`clock`] | time and random bytes that do what the test says |
 //! | [`disk`] | a small file system that can be full |
+//! | [`wrong_clock`] | a process whose clock is off |
 //! | [`events`] | load, the same for the same seed |
 //! | [`data`] | real records that are not part of this repository |
 //! | [`rooms`], [`tidy`] | the rules of the house as checks |
@@ -50,5 +51,6 @@ pub mod rooms;
 pub mod script;
 pub mod tidy;
 pub mod wait;
+pub mod wrong_clock;
 
 pub use tempfile::{TempDir, tempdir};

@@ -15,6 +15,7 @@ use audit_testkit::fault_proxy::FaultProxy;
 use audit_testkit::postgres::PostgresServer;
 use audit_testkit::redis::RedisServer;
 use audit_testkit::wait::wait_until_async;
+use audit_testkit::wrong_clock::WrongClock;
 use serde_json::{Value, json};
 
 use crate::traffic::Sender;
@@ -151,14 +152,10 @@ impl Site {
         self.start(Command::new(worker_program()), name)
     }
 
-    /// A worker whose clock is off, as `libfaketime` understands it ("+1h").
-    pub(crate) fn worker_with_clock(&self, name: &str, off: &str) -> Program {
+    /// A worker that looks at another clock.
+    pub(crate) fn worker_with_clock(&self, name: &str, clock: &WrongClock) -> Program {
         let mut command = Command::new(worker_program());
-        command
-            .env("LD_PRELOAD", faketime())
-            .env("FAKETIME", off)
-            // Time-outs are measured on the other clock, which nobody sets.
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        clock.give_to(&mut command);
         self.start(command, name)
     }
 
@@ -328,15 +325,6 @@ fn worker_program() -> PathBuf {
         program.display()
     );
     program
-}
-
-/// The library of Debian's package, whose directory names the machine.
-fn faketime() -> PathBuf {
-    let directories = std::fs::read_dir("/usr/lib").expect("there is /usr/lib");
-    let library = |entry: std::fs::DirEntry| entry.path().join("faketime/libfaketimeMT.so.1");
-    let mut libraries = directories.filter_map(Result::ok).map(library);
-    let found = libraries.find(|library| library.exists());
-    found.unwrap_or_else(|| panic!("libfaketime is not installed: apt-get install libfaketime"))
 }
 
 /// A number of the status.

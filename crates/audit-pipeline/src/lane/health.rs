@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use audit_runtime::{Backoff, Breaker, BreakerState};
+use audit_runtime::{Backoff, Breaker, BreakerState, Fault, Faulty};
+use audit_store::StoreError;
 
 use super::{End, Lane, LaneParts};
 use crate::metric;
@@ -32,7 +33,22 @@ pub(super) async fn store_answers(parts: &LaneParts, limit: Duration) -> bool {
     answers
 }
 
+/// A look-up that failed says as much of the store as a commit does, and it may be all that a lane without work ever asks.
+pub(super) fn note_outage(parts: &LaneParts, error: &StoreError) {
+    if error.fault() == Fault::Outage {
+        parts.breaker.failed();
+        show(&parts.breaker);
+    }
+}
+
 impl Lane {
+    /// Closes the breaker when the store is back, for a lane that stands by and would never find out by a commit.
+    pub(super) async fn look_at_store(&self) {
+        if self.parts.breaker.state() != BreakerState::Closed {
+            store_answers(&self.parts, self.settings.call_timeout).await;
+        }
+    }
+
     /// Waits, without limit, until the store takes writes; what is held is renewed meanwhile.
     pub(super) async fn wait_for_store(&self, backoff: &mut Backoff) -> Result<(), End> {
         self.parts.breaker.failed();

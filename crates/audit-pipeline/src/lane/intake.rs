@@ -10,9 +10,9 @@ use audit_runtime::{Backoff, BreakerState};
 use audit_store::DeadLetterReason;
 
 use super::batch::{Candidate, FrameWork, Place};
-use super::health::store_answers;
+use super::health::{note_outage, store_answers};
 use super::held::Held;
-use super::{LaneParts, LaneSettings};
+use super::{LOOK_AGAIN_MAX, LaneParts, LaneSettings};
 use crate::hubs::FrameOutcome;
 use crate::metric;
 use crate::outward::within;
@@ -160,7 +160,7 @@ impl Intake<'_> {
     /// suspect.
     async fn with_receipts(&self, frames: &[Incoming]) -> HashSet<FrameId> {
         let mut done = HashSet::new();
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        let mut backoff = Backoff::new(Duration::from_millis(50), LOOK_AGAIN_MAX);
         let ids: Vec<[u8; 16]> = frames.iter().map(|incoming| incoming.frame.id.0).collect();
         for part in ids.chunks(1_000) {
             let found = loop {
@@ -168,6 +168,7 @@ impl Intake<'_> {
                 match within(self.settings.call_timeout, asked).await {
                     Ok(found) => break found,
                     Err(error) => {
+                        note_outage(self.parts, &error);
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
                             "receipts cannot be read"

@@ -81,6 +81,22 @@ async fn lanes_that_need_the_same_month_together_make_it_once() {
 }
 
 #[tokio::test]
+async fn an_operators_own_check_holds_for_months_to_come() {
+    let place = Place::new().await;
+    let store = place.store();
+    let mut lane = Lane::open(&store, LEDGER).await;
+    place.sql("ALTER TABLE audit.audit_event ADD CONSTRAINT no_poison CHECK (action <> 'poison')");
+    lane.commit(&store, events(0..3)).await;
+    let poison = event(3, |event| event.statement.action = "poison".to_owned());
+    let refused = lane.prepare(vec![poison]);
+    let refused = store.writer.commit(refused.commit()).await.unwrap_err();
+    assert!(
+        matches!(&refused, CommitError::Rejected { identity: Some(_), reason } if reason.contains("no_poison")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_month_that_went_away_is_made_again() {
     let place = Place::new().await;
     let store = place.store();
