@@ -11,6 +11,7 @@
 mod canonical;
 mod conformance;
 mod faults;
+mod growth;
 mod migrations;
 mod partitions;
 mod place;

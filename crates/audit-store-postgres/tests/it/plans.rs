@@ -55,7 +55,7 @@ async fn plan(server: &PostgresServer, store: &Store, filter: &Filter, order: Or
 }
 
 /// Writes a line into the server's log and waits for it.
-fn mark(server: &PostgresServer) -> String {
+pub(crate) fn mark(server: &PostgresServer) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mark = format!("mark {}.", COUNT.fetch_add(1, Atomic::Relaxed));
     server.sql(
