@@ -2,7 +2,7 @@
 //!
 //! A backend implements [`TestStore`] and writes, in its tests:
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh() -> MyTestStore { ... }
 //! audit_store::conformance_tests!(fresh);
 //! ```

@@ -64,6 +64,23 @@ impl SmallDisk {
         remove_file(self.filler()).expect("the room was taken");
     }
 
+    /// Makes it larger.
+    ///
+    /// # Panics
+    /// When it may not be mounted anew.
+    pub fn grow(&self, mebibytes: u32) {
+        let options = format!("remount,size={mebibytes}m");
+        let grown = Command::new("mount")
+            .args(["-o", &options])
+            .arg(self.path())
+            .status();
+        assert!(
+            grown.is_ok_and(|status| status.success()),
+            "cannot make {} larger",
+            self.path().display()
+        );
+    }
+
     fn filler(&self) -> PathBuf {
         self.dir.path().join("filler")
     }

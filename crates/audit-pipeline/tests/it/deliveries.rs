@@ -100,6 +100,8 @@ async fn a_batch_with_an_unreadable_frame_is_stored_and_not_let_go() {
 async fn a_batch_that_is_too_much_for_one_commit_takes_several() {
     let mut scene = Scene::begin().await;
     scene.settings.batch_bytes_max = 64 << 20;
+    // Answers may be slow here; asking again would settle again.
+    scene.settings.call_timeout = Duration::from_secs(30);
     for first in 0..7 {
         scene
             .queued(events(first * 3_000..(first + 1) * 3_000))
