@@ -284,6 +284,7 @@ async fn verification(
     client: &Client,
     bare_read_per_s: f64,
 ) -> Result<Verification, CliError> {
+    idle(worker).await;
     let cpu = worker.cpu_time();
     let began = Instant::now();
     let started: Value = client
@@ -326,6 +327,21 @@ async fn verification(
         per_core_s: used.map(|used| rate(to_usize(checked), used)),
         bare_read_per_s,
     })
+}
+
+/// Waits until the worker has next to nothing left to do: its text index follows behind, and its processor time would count as
+/// verification's.
+async fn idle(worker: &Process) {
+    const LOOK: Duration = Duration::from_millis(500);
+    let began = Instant::now();
+    while began.elapsed() < STALLED {
+        let before = worker.cpu_time();
+        tokio::time::sleep(LOOK).await;
+        let used = worker.cpu_time().zip(before);
+        if used.is_none_or(|(after, before)| after.saturating_sub(before) < LOOK / 20) {
+            return;
+        }
+    }
 }
 
 /// Waits until so many producers' events are settled.
