@@ -31,7 +31,7 @@ pub async fn poll_receipts(
     receipts: Arc<dyn Receipts>,
     shutdown: ShutdownSignal,
 ) {
-    while pause(RECEIPTS_EVERY, &shutdown).await {
+    while shutdown.pause(RECEIPTS_EVERY).await {
         let frames = settlements.some_awaited(FRAMES_MAX);
         if frames.is_empty() {
             continue;
@@ -80,7 +80,7 @@ pub async fn follow_anchor(
         // Whoever begins to wait in an idle second is served at its end or sooner.
         let until = tokio::time::Instant::now() + wait;
         while tokio::time::Instant::now() < until {
-            if !pause(ANCHOR_EVERY, &shutdown).await {
+            if !shutdown.pause(ANCHOR_EVERY).await {
                 return;
             }
             if hub.is_awaited() {
@@ -106,12 +106,4 @@ async fn publish(
     let key = keys.verifier_key(origin).await?;
     hub.publish(ledger, SignedCheckpoint::verify(&note, &key)?);
     Ok(())
-}
-
-/// Waits; `false` when shutdown begins first.
-async fn pause(wait: Duration, shutdown: &ShutdownSignal) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(wait) => true,
-        () = shutdown.begun() => false,
-    }
 }

@@ -79,10 +79,7 @@ impl TextFollower {
                     backoff.next_wait(self.random.as_ref()).max(IDLE)
                 }
             };
-            tokio::select! {
-                () = shutdown.begun() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+            shutdown.pause(wait).await;
         }
     }
 

@@ -80,8 +80,6 @@ pub struct LaneParts {
     pub settlements: Settlements,
     /// Shared by all lanes of a store.
     pub breaker: Arc<Breaker>,
-    /// Told after every commit that moved a head.
-    pub head_moved: Arc<Notify>,
     pub shutdown: ShutdownSignal,
 }
 
@@ -244,10 +242,7 @@ impl Lane {
     }
 
     async fn pause(&self, wait: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = self.parts.shutdown.begun() => {}
-        }
+        self.parts.shutdown.pause(wait).await;
     }
 
     /// Works under a lease; whatever the session still holds at its end, even by a panic, goes back to the queue.

@@ -93,10 +93,7 @@ impl Steward {
                     }
                 },
             };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = shutdown.begun() => {}
-            }
+            shutdown.pause(wait).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! Orderly shutdown: one signal that every task can wait for.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 /// The side that says stop. Dropping it does not stop anything.
@@ -45,5 +47,13 @@ impl ShutdownSignal {
     /// Returns when stop is said; at once when it was. Cancellable.
     pub async fn begun(&self) {
         self.token.cancelled().await;
+    }
+
+    /// Waits so long, or until stop is said: `false` then. Cancellable.
+    pub async fn pause(&self, wait: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => true,
+            () = self.begun() => false,
+        }
     }
 }

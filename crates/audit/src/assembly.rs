@@ -20,7 +20,7 @@ use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, Clock, Random, Shutdown, Tasks};
 use audit_store::Store;
 use audit_store_sqlite::SqliteStore;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::error::StartError;
 use crate::keys::Keys;
@@ -307,7 +307,6 @@ impl Assembly {
             registry: Arc::clone(&self.registry),
             settlements: common.settlements.clone(),
             breaker: Arc::clone(&common.breaker),
-            head_moved: Arc::new(Notify::new()),
             shutdown: common.stop_lanes.signal(),
         };
         let places = Arc::new(Semaphore::new(self.plan.lanes.max(1)));

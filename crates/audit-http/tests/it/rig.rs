@@ -340,7 +340,6 @@ impl Parts {
             registry: self.registry.clone(),
             settlements: self.settlements.clone(),
             breaker: Arc::new(Breaker::new(3, Duration::from_secs(1))),
-            head_moved: Arc::default(),
             shutdown: stop.signal(),
         };
         Lane::new(

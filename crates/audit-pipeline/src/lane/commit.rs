@@ -190,7 +190,6 @@ impl Lane {
         .await?;
         self.parts.breaker.succeeded();
         state.head = head;
-        self.parts.head_moved.notify_one();
         count(&receipts, numbered.events.len(), started.elapsed());
         Ok(())
     }

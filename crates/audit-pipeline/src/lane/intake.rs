@@ -77,9 +77,9 @@ impl Intake<'_> {
                 Ok(None) => backoff.reset(),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "nothing received");
-                    tokio::select! {
-                        () = tokio::time::sleep(backoff.next_wait(&*self.parts.random)) => {}
-                        () = self.parts.shutdown.begun() => return None,
+                    let wait = backoff.next_wait(&*self.parts.random);
+                    if !self.parts.shutdown.pause(wait).await {
+                        return None;
                     }
                 }
             }

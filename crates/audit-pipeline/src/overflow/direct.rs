@@ -116,7 +116,6 @@ impl Direct {
             registry: Arc::clone(&parts.registry),
             settlements: parts.settlements.clone(),
             breaker: Arc::clone(&parts.breaker),
-            head_moved: Arc::default(),
             shutdown: stop.signal(),
         };
         let settings = LaneSettings {
@@ -137,9 +136,8 @@ impl Direct {
                 if idle_for >= IDLE {
                     break;
                 }
-                tokio::select! {
-                    () = tokio::time::sleep(IDLE - idle_for) => {}
-                    () = shutdown.begun() => break,
+                if !shutdown.pause(IDLE - idle_for).await {
+                    break;
                 }
             }
             stop.begin();

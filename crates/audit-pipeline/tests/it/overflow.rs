@@ -190,7 +190,6 @@ impl Scene {
             registry: Arc::new(Registry::default()),
             settlements: Settlements::default(),
             breaker: Arc::new(Breaker::new(3, Duration::from_millis(20))),
-            head_moved: Arc::default(),
             shutdown: self.stop.signal(),
         };
         let settings = LaneSettings {

@@ -262,7 +262,6 @@ impl Scene {
             registry: Arc::new(self.registry.clone()),
             settlements: self.settlements.clone(),
             breaker: Arc::clone(&self.breaker),
-            head_moved: Arc::default(),
             shutdown: shutdown.signal(),
         };
         let (settings, origin) = (self.settings.clone(), self.keys.origin(LEDGER));

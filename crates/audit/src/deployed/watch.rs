@@ -50,9 +50,8 @@ impl Broker {
         loop {
             let found = self.ask().await;
             *self.health.lock().unwrap_or_else(PoisonError::into_inner) = found;
-            tokio::select! {
-                () = tokio::time::sleep(ASK_EVERY) => {}
-                () = shutdown.begun() => return,
+            if !shutdown.pause(ASK_EVERY).await {
+                return;
             }
         }
     }
