@@ -17,10 +17,6 @@ struct Command {
     options: Options,
 }
 
-/// See the workspace manifest.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     run(
         "audit-ingest",

@@ -18,10 +18,6 @@ struct Command {
     options: Options,
 }
 
-/// See the workspace manifest.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     run("worker", Surface::Whole, &Command::parse().options, start)
 }

@@ -1,4 +1,4 @@
-//! What every server binary does around its parts: flags, configuration file, logs, listening, signals, an end in order.
+//! What every server binary does around its parts: allocator, flags, configuration file, logs, listening, signals, an end in order.
 //!
 //! What it is not: no library for embedders. It prints, reads the environment and ends the process, which binaries may.
 //! Exit codes: 0 ended in order, 1 did not start or did not end in order, 2 wrong flags or configuration.
@@ -19,6 +19,10 @@ use audit_runtime::{Random, Shutdown, SystemRandom, Tasks};
 use tokio::net::TcpListener;
 
 pub use options::Options;
+
+/// The allocator of every server binary; see the workspace manifest.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Which routes a program serves, and where it listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

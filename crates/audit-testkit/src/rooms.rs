@@ -186,7 +186,7 @@ const BELONGS: [(&[&str], &[&str]); 10] = [
             "tokio-postgres-rustls",
         ],
     ),
-    (&["worker", "audit-ingest"], &["tikv-jemallocator"]),
+    (&["audit-process"], &["tikv-jemallocator"]),
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
     (
         &["audit-http", "auditctl"],
