@@ -18,6 +18,7 @@ use audit_store::query::OrganizationScope;
 
 use crate::error::StartError;
 use crate::keys::lock_start;
+use crate::private_file;
 use crate::running::{Audit, Inner};
 
 /// What the HTTP surface needs besides the running parts.
@@ -90,9 +91,11 @@ impl Audit {
         };
         let (key, text) = new_api_key(&*inner.random, &*inner.clock, request);
         // The file first: a key that nobody can read would lock everybody out.
-        write_private(&path, &text).map_err(|source| StartError::Io {
-            path: path.clone(),
-            source,
+        private_file::write(&path, format!("{text}\n").as_bytes()).map_err(|source| {
+            StartError::Io {
+                path: path.clone(),
+                source,
+            }
         })?;
         api_keys.create(&key).await?;
         Ok(path)
@@ -115,25 +118,6 @@ impl Inner {
             overflow: self.observed.overflow.as_ref().map(OverflowState::health),
         }
     }
-}
-
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let beside = path.with_extension("key.new");
-    // A file left by a crash may have another mode.
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
 }
 
 /// Verification runs as the HTTP surface asks for them.

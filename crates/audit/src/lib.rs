@@ -45,6 +45,8 @@ mod http;
     expect(dead_code, reason = "kept for the HTTP surface and the deployed form")
 )]
 mod keys;
+#[cfg(any(feature = "deployed", feature = "http"))]
+mod private_file;
 #[cfg_attr(
     not(feature = "http"),
     expect(dead_code, reason = "kept for the HTTP surface and the deployed form")

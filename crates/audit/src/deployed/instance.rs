@@ -1,13 +1,13 @@
 //! The data directory of one process, and the name under which it holds leases.
 
 use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 
 use audit_runtime::Random;
 
 use crate::error::StartError;
+use crate::private_file;
 
 /// A data directory that is ours while this lives.
 ///
@@ -71,20 +71,11 @@ fn host() -> String {
     read.map_or_else(|_absent| "host".to_owned(), |name| name.trim().to_owned())
 }
 
-fn draw(path: &PathBuf, random: &dyn Random) -> std::io::Result<String> {
+fn draw(path: &Path, random: &dyn Random) -> std::io::Result<String> {
     let mut bytes = [0; 8];
     random.fill(&mut bytes);
     let id = hex::encode(bytes);
-    let beside = path.with_extension("new");
-    let mut file = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&beside)?;
-    writeln!(file, "{id}")?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
+    private_file::write(path, format!("{id}\n").as_bytes())?;
     Ok(id)
 }
 

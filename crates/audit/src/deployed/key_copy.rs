@@ -4,8 +4,6 @@
 //! whoever can write the file but does not have the key directory cannot put a key of his own into it.
 
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +20,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use serde_json::{Value, json};
 
+use crate::private_file;
 use crate::running::Probe;
 
 /// How long a copy is believed (DESIGN §3.8).
@@ -132,9 +131,8 @@ impl CopiedKeys {
     pub(super) async fn keep(self: Arc<Self>, shutdown: ShutdownSignal) {
         loop {
             self.refresh().await;
-            tokio::select! {
-                () = tokio::time::sleep(REFRESH_EVERY) => {}
-                () = shutdown.begun() => return,
+            if !shutdown.pause(REFRESH_EVERY).await {
+                return;
             }
         }
     }
@@ -223,16 +221,7 @@ impl CopiedKeys {
                 &mut sealed,
             )
             .map_err(|_unspecified| std::io::Error::other("it cannot be sealed"))?;
-        let beside = self.file.with_extension("new");
-        let mut file = std::fs::File::options()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(&[MAGIC.as_slice(), &nonce, &sealed].concat())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &self.file)
+        private_file::write(&self.file, &[MAGIC.as_slice(), &nonce, &sealed].concat())
     }
 }
 
