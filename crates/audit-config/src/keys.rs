@@ -27,6 +27,12 @@ const FOREIGN: [&str; 13] = [
     "worker",
 ];
 
+/// The shortest `queue.holdMs`. A lane renews four times within it, and the slowest renewal waits once for the lease (as long
+/// as between two renewals) and once for Redis (5 s): half of 10 s and 5 s.
+const HOLD_MILLIS_MIN: u64 = 10_000;
+/// The longest: what a dead worker held is late by as much.
+const HOLD_MILLIS_MAX: u64 = 3_600_000;
+
 /// Ledgers of a deployment at most; each costs a lane's worth of memory and a connection.
 const LEDGERS_MAX: u64 = 256;
 
@@ -50,6 +56,7 @@ pub(crate) fn read(reader: &mut Reader) -> Settings {
     ledgers(reader, &mut settings);
     ingest(reader, &mut settings);
     bounds(reader, &mut settings);
+    hold_outlasts_commits(reader, &settings);
     if settings.is_deployed() != matches!(settings.queue.backend, QueueBackend::Redis(_)) {
         let reason =
             "store and queue are both local (sqlite, embedded) or both shared (postgres, redis)";
@@ -105,6 +112,12 @@ fn queue(reader: &mut Reader, settings: &mut Settings) {
     reader.text("queue.queueName", |value| name = value);
     let mut accept_loss = false;
     reader.flag("queue.acceptLoss", |value| accept_loss = value);
+    let mut hold = Duration::from_secs(60);
+    reader.number(
+        "queue.holdMs",
+        HOLD_MILLIS_MIN..=HOLD_MILLIS_MAX,
+        |millis| hold = Duration::from_millis(millis),
+    );
     match (backend, url) {
         (Queue::Embedded, _) => {}
         (Queue::Redis, Some(url)) => {
@@ -112,9 +125,28 @@ fn queue(reader: &mut Reader, settings: &mut Settings) {
                 url,
                 name,
                 accept_loss,
+                hold,
             });
         }
         (Queue::Redis, None) => reader.problem("queue.url", "is needed for redis".to_owned()),
+    }
+}
+
+/// A lane gives a commit half of the hold: what it still waits for must not be handed to another (DESIGN §3.3), and the
+/// database's own time-out must come first, so that it is the database which says what became of the commit.
+fn hold_outlasts_commits(reader: &mut Reader, settings: &Settings) {
+    let (QueueBackend::Redis(redis), StoreSettings::Postgres(postgres)) =
+        (&settings.queue.backend, &settings.store)
+    else {
+        return;
+    };
+    if redis.hold <= postgres.statement_timeout.saturating_mul(2) {
+        let reason = format!(
+            "must be more than twice store.statementTimeoutMs ({} is not more than 2 x {})",
+            redis.hold.as_millis(),
+            postgres.statement_timeout.as_millis()
+        );
+        reader.problem("queue.holdMs", reason);
     }
 }
 

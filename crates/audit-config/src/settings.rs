@@ -111,6 +111,10 @@ pub struct RedisSettings {
     pub name: String,
     /// `queue.acceptLoss`: takes events although the server may lose them; default `false`. The answers then say so.
     pub accept_loss: bool,
+    /// `queue.holdMs`: how long what a worker received stays its own without a sign of life; then others get it; default 60,000,
+    /// from 10,000 to 3,600,000, more than twice `store.statementTimeoutMs`. Whoever sets it low has a worker that stood still
+    /// do its work twice (it is recognised and stored once).
+    pub hold: Duration,
 }
 
 /// `ingest.*`.

@@ -13,6 +13,7 @@ mod key_copy;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_config::{PostgresSettings, QueueBackend, RedisSettings, Settings, StoreSettings};
@@ -148,7 +149,7 @@ impl Process {
                 max_ahead: settings.accept_max_ahead,
                 ..AcceptSettings::default()
             },
-            lane: LaneSettings::default(),
+            lane: lane_settings(self.redis.hold),
             shutdown_grace: settings.shutdown_grace,
             _instance: Some(self.instance),
         };
@@ -189,5 +190,46 @@ fn redis_settings(
     queue.events_max = settings.queue.events_max;
     queue.bytes_max = settings.queue.bytes_max;
     queue.accept_loss = redis.accept_loss;
+    queue.hold = redis.hold;
     Ok(queue)
+}
+
+/// A lane renews what it holds four times before the hold runs out, and has given up its calls by half of it.
+fn lane_settings(hold: Duration) -> LaneSettings {
+    let usual = LaneSettings::default();
+    LaneSettings {
+        renew_every: usual.renew_every.min(hold / 4),
+        call_timeout: usual.call_timeout.min(hold / 2),
+        ..usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_keep_what_they_hold_however_short_the_hold_is() {
+        let usual = LaneSettings::default();
+        for seconds in [10, 15, 60, 3_600] {
+            let text = format!(
+                r#"{{"store":{{"backend":"postgres","url":"postgresql://h/d","statementTimeoutMs":4000}},
+                    "queue":{{"backend":"redis","url":"redis://h","holdMs":{seconds}000}}}}"#
+            );
+            let settings = Settings::from_json(&text, &|_name| None).expect("it is fine");
+            let QueueBackend::Redis(redis) = &settings.queue.backend else {
+                panic!("no Redis in {settings:?}");
+            };
+            let hold = redis_settings(redis, &settings).expect("an address").hold;
+            assert_eq!(hold, Duration::from_secs(seconds));
+            let lane = lane_settings(hold);
+            assert!(lane.renew_every <= usual.renew_every && lane.renew_every * 4 <= hold);
+            assert!(lane.call_timeout <= usual.call_timeout && lane.call_timeout * 2 <= hold);
+        }
+        let lane = lane_settings(Duration::from_secs(60));
+        assert_eq!(
+            (lane.renew_every, lane.call_timeout),
+            (usual.renew_every, usual.call_timeout)
+        );
+    }
 }

@@ -40,7 +40,8 @@ fn every_key_is_read() {
             "logFormat":"json","logFilter":"debug","ledgers":6,"lanes":2,
             "store":{"backend":"postgres","url":"postgresql://u:${DB_PASSWORD}@h/d","maxConnections":7,"connectTimeoutMs":8,
                      "statementTimeoutMs":9,"replicaUrl":"postgresql://r/d"},
-            "queue":{"eventsMax":10,"bytesMax":2097152,"backend":"redis","url":"redis://h:1/2","queueName":"q","acceptLoss":true},
+            "queue":{"eventsMax":10,"bytesMax":2097152,"backend":"redis","url":"redis://h:1/2","queueName":"q","acceptLoss":true,
+                     "holdMs":10000},
             "ingest":{"listen":"0.0.0.0:81","spoolBytesMax":1048576,"eventsPerSecondPerKey":11,"criticalPerSecondPerKey":12},
             "http":{"bodyBytesMax":2048,"itemsMax":5},"accept":{"maxAheadMs":1},"shutdown":{"drainDelayMs":2,"graceMs":3}}"#,
     );
@@ -67,6 +68,7 @@ fn every_key_is_read() {
                 url: Secret::new("redis://h:1/2"),
                 name: "q".to_owned(),
                 accept_loss: true,
+                hold: Duration::from_secs(10),
             }),
         },
         ingest: IngestSettings {
@@ -172,6 +174,29 @@ fn all_problems_are_told_at_once_with_the_nearest_known_key() {
             "http: must be an object",
         ]
     );
+}
+
+#[test]
+fn what_a_worker_holds_stays_its_own_for_longer_than_two_commits_may_take() {
+    let check = |queue: &str, statement: &str, expected: &[&str]| {
+        let text = format!(
+            r#"{{"store":{{"backend":"postgres","url":"postgresql://h/d"{statement}}},
+                "queue":{{"backend":"redis","url":"redis://h"{queue}}}}}"#
+        );
+        let problems = read(&text).err().unwrap_or_default();
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected, "{text}");
+    };
+    check("", "", &[]);
+    check(r#","holdMs":40001"#, "", &[]);
+    let short = "queue.holdMs: must be more than twice store.statementTimeoutMs (40000 is not more than 2 x 20000)";
+    check(r#","holdMs":40000"#, "", &[short]);
+    let usual = "queue.holdMs: must be more than twice store.statementTimeoutMs (60000 is not more than 2 x 30000)";
+    check("", r#","statementTimeoutMs":30000"#, &[usual]);
+    let range = "queue.holdMs: must be a whole number from 10000 to 3600000";
+    for outside in ["9999", "3600001", "\"60s\""] {
+        check(&format!(r#","holdMs":{outside}"#), "", &[range]);
+    }
 }
 
 #[test]
