@@ -205,7 +205,8 @@ $$;
 
 -- Makes the partition of the month that `at` is in; true when it was not there. For writers, who may not make tables themselves.
 -- Its own transaction: attaching takes a lock that a commit must not hold. Months beyond now + 3 are refused (22008): no
--- partition may be made by a clock that is wrong.
+-- partition may be made by a clock that is wrong. A month that was let go but not dropped yet keeps its name: the new one has
+-- the next that is free. While it is being let go there can be no other (55P03: try again).
 CREATE FUNCTION audit.ensure_partition(at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -215,7 +216,9 @@ DECLARE
     first timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
     begins timestamptz := first AT TIME ZONE 'UTC';
     ends timestamptz := (first + interval '1 month') AT TIME ZONE 'UTC';
-    name text := 'audit_event_' || to_char(first, 'YYYY_MM');
+    month text := 'audit_event_' || to_char(first, 'YYYY_MM');
+    name text := month;
+    leaving boolean;
 BEGIN
     IF at < (SELECT value::timestamptz FROM audit.meta WHERE key = 'oldest_month') THEN
         RETURN false;
@@ -224,14 +227,25 @@ BEGIN
         RAISE EXCEPTION 'no partition is made for the month %: it is too far ahead', to_char(first, 'YYYY-MM')
             USING ERRCODE = 'datetime_field_overflow';
     END IF;
-    IF to_regclass(format('audit.%I', name)) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('audit.ensure_partition', 0));
-    -- Not to_regclass: it would remember that there was none before the wait for the lock.
-    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'audit'::regnamespace) THEN
-        RETURN false;
-    END IF;
+    -- Looked at again behind the lock: whoever held it may have made this month.
+    FOR look IN 1..2 LOOP
+        -- What counts is what is attached: a table of that name may be one that was let go.
+        SELECT i.inhdetachpending INTO leaving FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = 'audit.audit_event'::regclass AND c.relname LIKE month || '%';
+        IF leaving THEN
+            RAISE EXCEPTION 'the partition of the month % is being detached; DETACH PARTITION ... FINALIZE when that was cut off',
+                to_char(first, 'YYYY-MM') USING ERRCODE = 'lock_not_available';
+        END IF;
+        IF FOUND THEN
+            RETURN false;
+        END IF;
+        PERFORM pg_advisory_xact_lock(hashtextextended('audit.ensure_partition', 0)) WHERE look = 1;
+    END LOOP;
+    -- Not to_regclass: it would remember what there was before the wait for the lock.
+    FOR number IN 2..1000 LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'audit'::regnamespace);
+        name := month || '_' || number;
+    END LOOP;
     -- With the bounds as a CHECK, attaching has nothing to look at; afterwards it would only cost a comparison a row. A CHECK
     -- that an operator gave the whole table is taken along: what lacks it is not attached.
     EXECUTE format(

@@ -12,6 +12,7 @@ mod canonical;
 mod conformance;
 mod faults;
 mod growth;
+mod load;
 mod migrations;
 mod partitions;
 mod place;
