@@ -7,7 +7,8 @@ use audit_integrity::ledger::{LeafIndex, LedgerId, Origin};
 use audit_integrity::proof::Proof;
 use audit_integrity::tile::{TILE_WIDTH, TileId, TilePath, TileRef};
 use audit_integrity::tree::Question;
-use audit_store::{Chunk, LedgerInfo, StoreError};
+use audit_store::tiles::for_each_chunk;
+use audit_store::{LedgerInfo, StoreError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -98,7 +99,7 @@ pub(crate) async fn get_tile(
     let bytes = match path {
         TilePath::Tile(tile) => {
             covered(&state, ledger, signed, tile).await?;
-            tile_bytes(&state, ledger, tile).await?
+            state.tiles.hashes(ledger, tile).await?
         }
         TilePath::Entries { index, width } => {
             covered(
@@ -146,46 +147,6 @@ async fn covered(state: &AppState, ledger: LedgerId, signed: u64, tile: TileRef)
     }
 }
 
-/// A tile's hashes: stored when full, else computed from what is below.
-pub(crate) async fn tile_bytes(
-    state: &AppState,
-    ledger: LedgerId,
-    tile: TileRef,
-) -> Result<Vec<u8>, StoreError> {
-    let ledgers = &state.store.ledgers;
-    if tile.is_full() {
-        let stored = ledgers.tile(ledger, tile.id).await?;
-        return stored
-            .map(|tile| tile.hashes)
-            .ok_or_else(|| absent(ledger, "a full tile"));
-    }
-    if tile.id.level == 0 {
-        let width = usize::from(tile.width);
-        let mut hashes = Vec::with_capacity(32 * width);
-        let first = tile.id.index * TILE_WIDTH;
-        for_each_chunk(state, ledger, first, width, |chunk, skip, take| {
-            hashes.extend_from_slice(
-                chunk
-                    .leaf_hashes
-                    .get(32 * skip..32 * (skip + take))
-                    .unwrap_or_default(),
-            );
-            Ok(())
-        })
-        .await?;
-        return Ok(hashes);
-    }
-    let mut hashes = Vec::with_capacity(32 * usize::from(tile.width));
-    for id in tile.below() {
-        let below = ledgers
-            .tile(ledger, id)
-            .await?
-            .ok_or_else(|| absent(ledger, "a full tile"))?;
-        hashes.extend_from_slice(&below.root().0);
-    }
-    Ok(hashes)
-}
-
 /// Entries as a C2SP bundle.
 async fn entries(
     state: &AppState,
@@ -194,49 +155,23 @@ async fn entries(
     count: usize,
 ) -> Result<Vec<u8>, StoreError> {
     let mut all: Vec<Vec<u8>> = Vec::with_capacity(count);
-    for_each_chunk(state, ledger, first, count, |chunk, skip, take| {
-        let bundle = Bundle::decompress(&chunk.entries, chunk.count)
-            .map_err(|_source| absent(ledger, "a readable chunk"))?;
-        all.extend(bundle.iter().skip(skip).take(take).map(<[u8]>::to_vec));
-        Ok(())
-    })
+    let ledgers = &*state.store.ledgers;
+    for_each_chunk(
+        ledgers,
+        ledger,
+        LeafIndex(first),
+        count,
+        |chunk, skip, take| {
+            let bundle = Bundle::decompress(&chunk.entries, chunk.count)
+                .map_err(|_source| absent(ledger, "a readable chunk"))?;
+            all.extend(bundle.iter().skip(skip).take(take).map(<[u8]>::to_vec));
+            Ok(())
+        },
+    )
     .await?;
     let bundle = Bundle::of(all.iter().map(Vec::as_slice))
         .map_err(|_source| absent(ledger, "entries of a sane length"))?;
     Ok(bundle.encoded().to_vec())
-}
-
-/// Walks the chunks that hold `count` leaves from `first`, with the part of each that counts.
-async fn for_each_chunk(
-    state: &AppState,
-    ledger: LedgerId,
-    first: u64,
-    count: usize,
-    mut each: impl FnMut(&Chunk, usize, usize) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut done = 0;
-    while done < count {
-        let next = first + done as u64;
-        let before = done;
-        let wanted = u32::try_from(count - done).unwrap_or(u32::MAX);
-        for chunk in state
-            .store
-            .ledgers
-            .chunks(ledger, LeafIndex(next), wanted)
-            .await?
-        {
-            let at = first + done as u64;
-            let holds = usize::try_from(chunk.count).unwrap_or(usize::MAX);
-            let skip = usize::try_from(at.saturating_sub(chunk.first_leaf.0)).unwrap_or(usize::MAX);
-            let take = holds.saturating_sub(skip).min(count - done);
-            each(&chunk, skip, take)?;
-            done += take;
-        }
-        if done == before {
-            return Err(absent(ledger, "a chunk"));
-        }
-    }
-    Ok(())
 }
 
 fn absent(ledger: LedgerId, what: &str) -> StoreError {
@@ -371,7 +306,8 @@ pub(crate) async fn show_entry(
 
 async fn leaf_input(state: &AppState, ledger: LedgerId, index: LeafIndex) -> HttpResult<Vec<u8>> {
     let mut found = None;
-    for_each_chunk(state, ledger, index.0, 1, |chunk, skip, _| {
+    let ledgers = &*state.store.ledgers;
+    for_each_chunk(ledgers, ledger, index, 1, |chunk, skip, _| {
         let bundle = Bundle::decompress(&chunk.entries, chunk.count)
             .map_err(|_source| absent(ledger, "a readable chunk"))?;
         found = bundle.get(skip).map(<[u8]>::to_vec);
@@ -410,7 +346,7 @@ async fn proof(state: &AppState, ledger: LedgerId, index: LeafIndex) -> HttpResu
     };
     let mut tiles = BTreeMap::new();
     for tile in question.tiles().map_err(wrong)? {
-        tiles.insert(tile, tile_bytes(state, ledger, tile).await?);
+        tiles.insert(tile, state.tiles.hashes(ledger, tile).await?);
     }
     let hashes = question.answer(&tiles).map_err(wrong)?;
     Ok(Proof {

@@ -11,6 +11,7 @@ use audit_pipeline::{Acceptor, Checkpointed, Health, KeyRates, OverflowHealth, R
 use audit_queue::{FrameLookup, Producer};
 use audit_runtime::{Clock, Random};
 use audit_store::Store;
+use audit_store::tiles::Tiles;
 use serde::{Deserialize, Deserializer};
 
 use crate::auth::KeyCache;
@@ -124,6 +125,8 @@ pub struct ProcessStatus {
 #[expect(missing_docs, reason = "each part's own comment says it")]
 pub struct AppState {
     pub store: Store,
+    /// Tiles of the store's ledgers.
+    pub tiles: Arc<Tiles>,
     pub queue: Arc<dyn Producer>,
     pub frames: Arc<dyn FrameLookup>,
     pub acceptor: Arc<Acceptor>,

@@ -53,12 +53,24 @@ impl EventRead for Database {
         timestamp: Option<Timestamp>,
         scope: &OrganizationScope,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let sql = format!(
-            "SELECT {STORED} FROM audit.audit_event WHERE id = $1 AND ($2::timestamptz IS NULL OR timestamp = $2)
-            ORDER BY organization_id, timestamp"
-        );
-        let at = timestamp.map(Micros::from);
-        let rows = self.query("read an event", &sql, &[&uuid(id), &at]).await?;
+        let what = "read an event";
+        let order = "ORDER BY organization_id, timestamp";
+        let id = uuid(id);
+        let rows = match timestamp.map(Micros::from) {
+            // The time names the one partition.
+            Some(at) => {
+                let sql = format!(
+                    "SELECT {STORED} FROM audit.audit_event WHERE id = $1 AND timestamp = $2 {order}"
+                );
+                self.primary
+                    .query_everywhere(what, &sql, &[&id, &at])
+                    .await?
+            }
+            None => {
+                let sql = format!("SELECT {STORED} FROM audit.audit_event WHERE id = $1 {order}");
+                self.primary.query_everywhere(what, &sql, &[&id]).await?
+            }
+        };
         let mut found = Vec::new();
         for row in &rows {
             let event = read_stored(row)?;
@@ -76,8 +88,11 @@ impl EventRead for Database {
     ) -> Result<Option<EventRow>, StoreError> {
         let at = position(ledger, index.0)?;
         let sql = format!("SELECT {ROW} FROM audit.audit_event WHERE position = $1");
-        let found = self.query_opt("read an event row", &sql, &[&at]).await?;
-        found.as_ref().map(read_row).transpose()
+        let rows = self
+            .primary
+            .query_everywhere("read an event row", &sql, &[&at])
+            .await?;
+        rows.first().map(read_row).transpose()
     }
 
     async fn rows(

@@ -96,14 +96,32 @@ impl Sessions {
         sql: &str,
         params: Params<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let work = async |client: &Object| -> Result<Vec<Row>, Failure> {
-            let statement = client.prepare_cached(sql).await?;
-            Ok(client.query(&statement, params).await?)
-        };
+        self.read(what, sql, params, Planned::Usual).await
+    }
+
+    /// As [`Self::query`], with one plan for all values from the first time on: to plan for every partition costs ten times what
+    /// a look into the index of each does, and the values change nothing about it.
+    pub(crate) async fn query_everywhere(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.read(what, sql, params, Planned::Once).await
+    }
+
+    async fn read(
+        &self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+        planned: Planned,
+    ) -> Result<Vec<Row>, StoreError> {
         let outcome = match self.connection().await {
             Ok(client) => {
                 let began = Instant::now();
-                let done = tokio::time::timeout(self.patience, work(&client)).await;
+                let work = planned.read(&client, sql, params);
+                let done = tokio::time::timeout(self.patience, work).await;
                 self.note(what, began.elapsed());
                 settle(client, done, self.patience)
             }
@@ -164,6 +182,42 @@ impl Sessions {
     /// Logs what took too long.
     pub(crate) fn note(&self, what: &'static str, took: Duration) {
         note_slow(self.slow, what, took);
+    }
+}
+
+/// When a prepared statement is planned.
+#[derive(Debug, Clone, Copy)]
+enum Planned {
+    /// The first five times for the values, then as the server thinks is cheaper.
+    Usual,
+    /// Once a connection.
+    Once,
+}
+
+impl Planned {
+    async fn read(
+        self,
+        client: &Object,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Failure> {
+        let statement = client.prepare_cached(sql).await?;
+        match self {
+            Self::Usual => Ok(client.query(&statement, params).await?),
+            Self::Once => {
+                let begin = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan";
+                // One round trip; and a call that is dropped has sent the end of its transaction already.
+                let (begun, rows, ended) = tokio::join!(biased;
+                    client.batch_execute(begin),
+                    client.query(&statement, params),
+                    client.batch_execute("COMMIT"),
+                );
+                begun?;
+                let rows = rows?;
+                ended?;
+                Ok(rows)
+            }
+        }
     }
 }
 

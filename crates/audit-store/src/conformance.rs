@@ -84,6 +84,7 @@ macro_rules! conformance_tests {
             ledgers::opening_a_ledger_again_changes_nothing,
             ledgers::chunks_are_read_from_the_one_that_contains_a_leaf,
             ledgers::tiles_are_read_in_order,
+            ledgers::proofs_are_computed_from_tiles,
             ledgers::control_documents_are_read_in_order,
             ledgers::checkpoints_keep_one_root_a_size,
             ledgers::a_diverged_ledger_stays_readable,

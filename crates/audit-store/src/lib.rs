@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod query;
 pub mod read;
 pub mod receipts;
+pub mod tiles;
 pub mod work;
 
 pub use checkpoints::Checkpoints;

@@ -15,6 +15,7 @@ use audit_pipeline::verification::{Verification, VerifyRequest};
 use audit_runtime::{BreakerState, Tasks};
 use audit_store::Role;
 use audit_store::query::OrganizationScope;
+use audit_store::tiles::Tiles;
 
 use crate::error::StartError;
 use crate::keys::lock_start;
@@ -42,6 +43,7 @@ impl Audit {
         });
         AppState {
             store: inner.adapters.store.clone(),
+            tiles: Arc::new(Tiles::new(Arc::clone(&inner.adapters.store.ledgers))),
             queue: Arc::clone(&inner.adapters.producer),
             frames: Arc::clone(&inner.adapters.frames),
             acceptor: Arc::clone(&inner.acceptor),

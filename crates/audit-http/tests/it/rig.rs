@@ -22,6 +22,7 @@ use audit_pipeline::{
 use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, Shutdown, SystemClock, SystemRandom, Tasks};
 use audit_store::query::OrganizationScope;
+use audit_store::tiles::Tiles;
 use audit_store::{Role, Store};
 use audit_store_sqlite::SqliteStore;
 use audit_testkit::wait::wait_until_async;
@@ -380,6 +381,7 @@ impl Parts {
             acceptor: self.acceptor(tasks),
             keys: self.keys(),
             deployment_id: self.keydir.deployment_id().into(),
+            tiles: Arc::new(Tiles::new(Arc::clone(&self.store.ledgers))),
             store: self.store,
             queue: self.queue.clone(),
             frames: self.queue,

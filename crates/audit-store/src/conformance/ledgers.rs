@@ -1,16 +1,21 @@
 //! `LedgerRead`, and `Checkpoints` over the same ledgers.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use audit_event::{Object, Value};
 use audit_integrity::checkpoint::{Checkpoint, SignedCheckpoint};
 use audit_integrity::head::{CompactRange, Head, LedgerState};
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId, Origin};
-use audit_integrity::tile::TileId;
+use audit_integrity::tile::{TileId, TileRef};
+use audit_integrity::tree::{Question, Tree, check_inclusion};
 
 use super::TestStore;
 use super::sample::events;
 use super::scene::{LEDGER, Lane, key, origin};
 use crate::StoreError;
 use crate::checkpoints::StoredNote;
+use crate::tiles::Tiles;
 
 /// "Every ledger, ordered by id, the directory last."
 pub async fn ledgers_are_listed_with_the_directory_last(subject: &mut dyn TestStore) {
@@ -110,6 +115,36 @@ pub async fn chunks_are_read_from_the_one_that_contains_a_leaf(subject: &mut dyn
             .await
             .unwrap(),
         []
+    );
+}
+
+/// A proof is computed from tiles of any width, whose hashes are stored or made of what is below, also after the ledger grew.
+pub async fn proofs_are_computed_from_tiles(subject: &mut dyn TestStore) {
+    let store = subject.store();
+    let mut lane = Lane::open(&store, LEDGER).await;
+    let tiles = Tiles::new(Arc::clone(&store.ledgers));
+    for begin in [0, 700, 1_400] {
+        lane.commit(&store, events(begin..begin + 700)).await;
+        let size = lane.head.size;
+        let root = lane.head.range.root();
+        for index in [0, 255, 256, 511, size - 1] {
+            let index = LeafIndex(index);
+            let question = Question::Inclusion { index, size };
+            let mut hashes = BTreeMap::new();
+            for tile in question.tiles().unwrap() {
+                hashes.insert(tile, tiles.hashes(LEDGER, tile).await.unwrap());
+            }
+            let proof = question.answer(&hashes).unwrap();
+            let row = &lane.committed[usize::try_from(index.0).unwrap()];
+            check_inclusion(&proof, &Tree { size, root }, index, &row.leaf_hash).unwrap();
+        }
+    }
+    let id = TileId { level: 1, index: 0 };
+    let beyond = TileRef { id, width: 200 };
+    let lacking = tiles.hashes(LEDGER, beyond).await;
+    assert!(
+        matches!(lacking, Err(StoreError::Malformed { .. })),
+        "{lacking:?}"
     );
 }
 
