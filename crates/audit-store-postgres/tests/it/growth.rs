@@ -126,12 +126,17 @@ async fn found(store: &Store, filter: &Filter) -> usize {
 async fn scans(server: &PostgresServer, store: &Store, filter: &Filter) -> Vec<String> {
     let begin = mark(server);
     assert!(found(store, filter).await > 0, "{filter:?}");
-    let end = mark(server);
-    let log = server.log();
-    let (_, log) = log.rsplit_once(&begin).unwrap();
-    let (log, _) = log.split_once(&end).unwrap();
+    let log = logged_since(server, &begin);
     let lines = log.lines().filter(|line| line.contains(" on audit_event_"));
     lines.map(str::to_owned).collect()
+}
+
+fn logged_since(server: &PostgresServer, begin: &str) -> String {
+    let end = mark(server);
+    let log = server.log();
+    let (_, log) = log.rsplit_once(begin).unwrap();
+    let (log, _) = log.split_once(&end).unwrap();
+    log.to_owned()
 }
 
 /// The partition that a line of a plan reads.
@@ -162,8 +167,9 @@ async fn two_years_of_events_do_not_slow_down_what_names_a_month_or_an_id() {
     check_plans(&server, &explained.store(), in_march(rows) / 50 * 50).await;
     check_times(&full.store, &tree).await;
     times::check_rates(&mut empty, &mut full).await;
+    check_newest(&full).await;
     if is_full() {
-        let waits = months_come_and_go(&server, &database).await;
+        let waits = months_come_and_go(&server, &database, 1_000).await;
         eprintln!("longest commits while months come and go: {waits:?}");
         let second = Duration::from_secs(1);
         assert!(
@@ -199,6 +205,45 @@ async fn check_plans(server: &PostgresServer, store: &Store, n: u64) {
     let executed = lines.iter().filter(|line| !line.contains("never executed"));
     assert!((1..=4).contains(&executed.count()), "{lines:?}");
     assert!(lines.len() > 20, "all months are in the plan: {lines:?}");
+    // Look-ups have one plan for all values, from the first on: planning is what they would cost.
+    let begin = mark(server);
+    store
+        .events
+        .by_id(seeded(n), None, &OrganizationScope::All)
+        .await
+        .unwrap();
+    store.events.row(SEED, LeafIndex(n)).await.unwrap().unwrap();
+    let log = logged_since(server, &begin);
+    for condition in ["(id = $1)", "(\"position\" = $1)"] {
+        let parts = log.lines().filter(|line| line.contains(condition));
+        assert!(parts.count() > 20, "{condition}: {log}");
+    }
+}
+
+/// The id of row `n`.
+fn seeded(n: u64) -> EventId {
+    format!("0193a5c0-0000-7000-8000-{n:012x}").parse().unwrap()
+}
+
+/// A search of what was committed a moment ago: not all of it is sorted into the index of details.
+async fn check_newest(full: &Rated) {
+    let mut times = Times::default();
+    for k in 1..=40 {
+        let wanted = DetailMatch {
+            path: vec!["number".to_owned()],
+            value: (full.size() - k * 100).to_string(),
+        };
+        let filter = Filter {
+            organization_id: Some(OrganizationId::new("org-a")),
+            details: vec![wanted],
+            ..Filter::default()
+        };
+        let began = Instant::now();
+        assert_eq!(found(&full.store, &filter).await, 1);
+        times.add(began);
+    }
+    let bound = Duration::from_millis(50);
+    assert!(times.are_below("search by new details", bound));
 }
 
 /// Searches without a range, look-ups and proofs: of events from all months.
@@ -223,7 +268,7 @@ async fn check_times(store: &Store, tree: &Tree) {
     let tiles = Tiles::new(Arc::clone(&store.ledgers));
     for k in 1..=samples {
         let n = spread(k);
-        let id: EventId = format!("0193a5c0-0000-7000-8000-{n:012x}").parse().unwrap();
+        let id = seeded(n);
         let began = Instant::now();
         let events = store.events.by_id(id, None, &OrganizationScope::All).await;
         by_id.add(began);

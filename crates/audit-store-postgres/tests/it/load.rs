@@ -24,8 +24,7 @@ const BOUND: Duration = Duration::from_secs(30);
 const LANES: u16 = 3;
 /// Old events go to this one.
 const LATE: u16 = 4;
-/// Events of every commit of a lane, and of every one of old events.
-const BATCH: u64 = 100;
+/// Events of every commit of old ones.
 const LATE_BATCH: u64 = 10;
 /// Months that old events are of, from January 2022 on.
 const MONTHS: i64 = 24;
@@ -78,7 +77,7 @@ impl Worker {
 
     /// The next events, with numbers that no other ledger has.
     fn prepare(&self, count: u64, timestamp: Timestamp) -> Prepared {
-        let first = u64::from(self.number) * 1_000_000 + self.lane.head.size;
+        let first = u64::from(self.number) * 1_000_000_000 + self.lane.head.size;
         let draft = |n| event(n, |event| event.statement.timestamp = timestamp);
         let drafts: Vec<EventDraft> = (first..first + count).map(draft).collect();
         self.lane.prepare(drafts).receipted(first)
@@ -100,13 +99,13 @@ impl Worker {
         self.lane.advance(&prepared);
     }
 
-    async fn until_stopped(mut self, load: Arc<Load>) -> Self {
+    async fn until_stopped(mut self, batch: u64, load: Arc<Load>) -> Self {
         while !load.stop.load(Ordering::SeqCst) {
             let day = match load.next_month.load(Ordering::SeqCst) {
                 true => 45,
                 false => 15,
             };
-            self.commit(BATCH, sample::at(day * 86_400)).await;
+            self.commit(batch, sample::at(day * 86_400)).await;
             load.commits.fetch_add(1, Ordering::SeqCst);
         }
         self
@@ -134,8 +133,13 @@ fn partitions(server: &PostgresServer, database: &str, month: &str) -> Vec<Strin
     found.lines().map(str::to_owned).collect()
 }
 
-/// Runs everything in a database that has no event of 2022 and 2023 and nothing in the ledgers 1 to 4.
-pub(crate) async fn months_come_and_go(server: &PostgresServer, database: &str) -> Waits {
+/// Runs everything in a database that has no event of 2022 and 2023 and nothing in the ledgers 1 to 4; lanes commit so many
+/// events at once.
+pub(crate) async fn months_come_and_go(
+    server: &PostgresServer,
+    database: &str,
+    batch: u64,
+) -> Waits {
     // Every wait for a lock that lasts longer than this is in the server's log: a fact, however slow the machine is.
     for setting in ["log_lock_waits = on", "deadlock_timeout = '10ms'"] {
         server.sql(
@@ -154,7 +158,7 @@ pub(crate) async fn months_come_and_go(server: &PostgresServer, database: &str) 
     for number in 1..=LANES {
         let store = if number == 1 { &one } else { &other };
         let worker = Worker::open(store.store(), number).await;
-        lanes.spawn(worker.until_stopped(Arc::clone(&load)));
+        lanes.spawn(worker.until_stopped(batch, Arc::clone(&load)));
     }
     load.goes_on("commits").await;
 
@@ -258,6 +262,6 @@ fn check_locks(server: &PostgresServer, database: &str, begin: &str) {
 async fn no_commit_waits_for_months_that_come_and_go() {
     let server = PostgresServer::shared();
     let database = server.create_database();
-    let waits = months_come_and_go(server, &database).await;
+    let waits = months_come_and_go(server, &database, 100).await;
     eprintln!("longest commits while months come and go: {waits:?}");
 }

@@ -21,4 +21,5 @@ mod plans;
 mod proving;
 mod sessions;
 mod takeover;
+mod tiles;
 mod tls;

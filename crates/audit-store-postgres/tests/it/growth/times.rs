@@ -46,6 +46,11 @@ impl Rated {
         Self { store, lane }
     }
 
+    /// Events committed.
+    pub(super) fn size(&self) -> u64 {
+        self.lane.head.size
+    }
+
     /// Events a second, in commits of 1,000.
     async fn rate(&mut self, commits: u64) -> f64 {
         let first = self.lane.head.size;
