@@ -77,7 +77,8 @@ pub struct PostgresSettings {
     pub connect_timeout: Duration,
     /// `store.statementTimeoutMs`: how long the server may work on one statement; default 20,000.
     pub statement_timeout: Duration,
-    /// `store.replicaUrl`: a read replica, or a pooler, for searches; default none. May lag: a search may then, too.
+    /// `store.replicaUrl`: a read replica, or a pooler, for searches; default none. May lag: a search may then, too. While it is
+    /// away the primary serves them.
     pub replica_url: Option<Secret>,
 }
 

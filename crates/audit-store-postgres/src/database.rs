@@ -3,6 +3,7 @@
 use audit_store::StoreError;
 use tokio_postgres::Row;
 
+use crate::elsewhere::Elsewhere;
 use crate::error::Failure;
 use crate::lane::Lanes;
 use crate::partition::Months;
@@ -15,8 +16,8 @@ pub(crate) struct Database {
     pub(crate) settings: Settings,
     /// Reads that must see every commit, and small writes.
     pub(crate) primary: Sessions,
-    /// Searches.
-    pub(crate) searches: Sessions,
+    /// Searches, when they go to another server.
+    pub(crate) elsewhere: Option<Elsewhere>,
     /// The connections on which lanes commit.
     pub(crate) lanes: Lanes,
     pub(crate) months: Months,

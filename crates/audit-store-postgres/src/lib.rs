@@ -7,6 +7,7 @@ mod commit;
 mod copy;
 mod database;
 mod dead_letters;
+mod elsewhere;
 mod error;
 mod events;
 mod keys;

@@ -22,7 +22,8 @@ use crate::code::{ledger_of, uint};
 use crate::database::Database;
 use crate::error::{Failure, refused};
 use crate::row::read_stored;
-use crate::session::{GRACE, settle};
+use crate::session::{GRACE, Sessions, settle};
+use crate::sqlstate::Meaning;
 use crate::value::get;
 use condition::Conditions;
 
@@ -42,46 +43,80 @@ impl EventQuery for Database {
             return Err(refused("this store has no text index"));
         }
         let began = Instant::now();
-        let page = Search::run(self, request, began).await;
-        self.searches.note("search", began.elapsed());
+        let page = self.page(request).await;
+        self.primary.note("search", began.elapsed());
         page.map_err(|failure| failure.into_store("search"))
     }
+}
+
+impl Database {
+    /// A page, of the server that searches have to themselves if it can serve it.
+    async fn page(&self, request: &PageRequest) -> Result<Page, Failure> {
+        if let Some(elsewhere) = &self.elsewhere
+            && elsewhere.is_to_be_asked()
+        {
+            let search = Search::new(self, &elsewhere.sessions, request);
+            let page = match search.facts().await {
+                Ok(facts) if facts.are_behind(request) => Ok(None),
+                Ok(facts) => search.page(facts).await.map(Some),
+                Err(failure) => Err(failure),
+            };
+            match page {
+                Ok(Some(page)) => {
+                    elsewhere.is_back();
+                    return Ok(page);
+                }
+                Ok(None) => elsewhere.is_behind(),
+                Err(failure) if is_so_everywhere(&failure) => return Err(failure),
+                Err(failure) => elsewhere.failed(failure),
+            }
+        }
+        let search = Search::new(self, &self.primary, request);
+        let facts = search.facts().await?;
+        search.page(facts).await
+    }
+}
+
+/// Whether the search itself is at fault, or what is stored: no caller can turn searches away from their server.
+fn is_so_everywhere(failure: &Failure) -> bool {
+    matches!(failure, Failure::Store(_)) || failure.meaning() == Some(Meaning::Data)
 }
 
 /// A search while it runs.
 struct Search<'s> {
     database: &'s Database,
+    sessions: &'s Sessions,
     request: &'s PageRequest,
     began: Instant,
     found: Vec<StoredEvent>,
 }
 
 impl<'s> Search<'s> {
-    async fn run(
-        database: &'s Database,
-        request: &'s PageRequest,
-        began: Instant,
-    ) -> Result<Page, Failure> {
-        let mut search = Self {
+    /// One on this server, whose time begins now.
+    fn new(database: &'s Database, sessions: &'s Sessions, request: &'s PageRequest) -> Self {
+        Self {
             database,
+            sessions,
             request,
-            began,
+            began: Instant::now(),
             found: Vec::new(),
-        };
-        let facts = search.facts().await?;
-        let sizes = match &request.after {
+        }
+    }
+
+    async fn page(mut self, facts: Facts) -> Result<Page, Failure> {
+        let sizes = match &self.request.after {
             Some(position) => position.sizes.clone(),
             None => facts.sizes,
         };
         let mut organizations = facts.organizations;
         if organizations.is_none() {
-            organizations = search.organizations().await?;
+            organizations = self.organizations().await?;
         }
-        let source = search.choose(facts.details_indexed, organizations).await?;
+        let source = self.choose(facts.details_indexed, organizations).await?;
         if let Some(source) = source {
-            search.read(&source, &sizes).await?;
+            self.read(&source, &sizes).await?;
         }
-        Ok(search.into_page(sizes))
+        Ok(self.into_page(sizes))
     }
 
     /// Reads until there is one event more than the page may have, or none is left.
@@ -163,11 +198,16 @@ impl<'s> Search<'s> {
         if left < Duration::from_millis(1) {
             return Err(StoreError::TooBroad.into());
         }
-        let client = self.database.searches.connection().await?;
+        let client = self.sessions.connection().await?;
         // An index serves, or the search is too broad: what no index serves is not to be tried.
+        let settings = &self.database.settings;
         let begin = format!(
-            "BEGIN READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
-            left.as_millis()
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+            SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {};
+            SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
+            left.as_millis(),
+            settings.lock_timeout.as_millis(),
+            settings.idle_in_transaction_timeout.as_millis(),
         );
         let typed: Vec<_> = parameters.iter().map(condition::Parameter::typed).collect();
         let work = async {
@@ -232,4 +272,16 @@ struct Facts {
     sizes: Vec<(LedgerId, u64)>,
     details_indexed: bool,
     organizations: Option<Vec<String>>,
+}
+
+impl Facts {
+    /// Whether the server has less than the one that served the first page.
+    fn are_behind(&self, request: &PageRequest) -> bool {
+        let size = |ledger: LedgerId| {
+            let found = self.sizes.iter().find(|(one, _)| *one == ledger);
+            found.map_or(0, |(_, size)| *size)
+        };
+        let first = request.after.iter().flat_map(|after| &after.sizes);
+        first.into_iter().any(|(ledger, had)| size(*ledger) < *had)
+    }
 }

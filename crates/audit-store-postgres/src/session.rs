@@ -20,35 +20,39 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// Parameters of a statement.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// Makes a pool; connects to nothing yet.
-pub(crate) fn pool(settings: &Settings, address: &ConnectionString) -> Result<Pool, OpenError> {
+/// Makes a pool; connects to nothing yet. A new session is told `words` before it is used.
+fn pool(
+    settings: &Settings,
+    address: &ConnectionString,
+    words: Option<String>,
+) -> Result<Pool, OpenError> {
     let connector = tls::connector(settings, address)?;
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
     let manager = Manager::from_config(address.config(settings), connector, recycling);
     let limit = Some(settings.connect_timeout);
-    let setup = session_sql(settings);
-    let pool = Pool::builder(manager)
+    let mut pool = Pool::builder(manager)
         .max_size(usize::try_from(settings.connections_max).unwrap_or(usize::MAX))
         .timeouts(Timeouts {
             wait: limit,
             create: limit,
             recycle: limit,
         })
-        .runtime(Runtime::Tokio1)
-        .post_create(Hook::async_fn(move |client, _| {
-            let setup = setup.clone();
+        .runtime(Runtime::Tokio1);
+    if let Some(words) = words {
+        pool = pool.post_create(Hook::async_fn(move |client, _| {
+            let words = words.clone();
             Box::pin(async move {
                 let client: &Client = client;
                 client
-                    .batch_execute(&setup)
+                    .batch_execute(&words)
                     .await
                     .map_err(HookError::Backend)
             })
-        }))
-        .build();
-    pool.map_err(|source| OpenError::Tls {
+        }));
+    }
+    pool.build().map_err(|source| OpenError::Tls {
         what: "the pool of connections",
         source: Box::new(source),
     })
@@ -77,8 +81,24 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(settings: &Settings, address: &ConnectionString) -> Result<Self, OpenError> {
+        Self::told(settings, address, Some(session_sql(settings)))
+    }
+
+    /// Sessions that may be somebody else's in a moment: they are told nothing, and every transaction brings what it needs.
+    pub(crate) fn shared(
+        settings: &Settings,
+        address: &ConnectionString,
+    ) -> Result<Self, OpenError> {
+        Self::told(settings, address, None)
+    }
+
+    fn told(
+        settings: &Settings,
+        address: &ConnectionString,
+        words: Option<String>,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
-            pool: pool(settings, address)?,
+            pool: pool(settings, address, words)?,
             patience: settings.statement_timeout.saturating_add(GRACE),
             slow: settings.slow_statement,
         })

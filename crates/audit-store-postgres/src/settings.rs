@@ -15,8 +15,11 @@ use crate::error::SettingsError;
 pub struct Settings {
     /// Where the primary is. Lanes commit over connections of their own, so this must not lead through a transaction pooler.
     pub primary: ConnectionString,
-    /// Where searches go instead: a read replica, or a pooler in front of either. Answers then lag as the replica does.
+    /// Where searches go instead: a read replica, or a pooler in front of either. Answers then lag as the replica does. While it
+    /// is away, or has less than the first page of a search had, the primary serves them.
     pub searches: Option<ConnectionString>,
+    /// How long that server is left alone after it failed a search.
+    pub searches_pause: Duration,
     /// Certificate authorities to believe, as a PEM file; those of the system when `None`.
     pub ca_file: Option<PathBuf>,
     /// Connections for everything but commits (each lane has one more of its own); at least 1. Searches have as many again
@@ -50,6 +53,7 @@ impl Settings {
         Self {
             primary,
             searches: None,
+            searches_pause: Duration::from_secs(10),
             ca_file: None,
             connections_max: 8,
             connect_timeout: Duration::from_secs(5),

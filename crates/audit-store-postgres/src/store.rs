@@ -6,6 +6,7 @@ use audit_store::{Migrations, Store};
 use tokio_postgres::Row;
 
 use crate::database::Database;
+use crate::elsewhere::Elsewhere;
 use crate::error::{Failure, OpenError};
 use crate::lane::Lanes;
 use crate::partition::Months;
@@ -68,14 +69,13 @@ impl PostgresStore {
     pub fn unconnected(settings: Settings) -> Result<Self, OpenError> {
         settings.check()?;
         let primary = Sessions::new(&settings, &settings.primary)?;
-        let searches = match &settings.searches {
-            Some(address) => Sessions::new(&settings, address)?,
-            None => primary.clone(),
-        };
+        let other = settings.searches.as_ref();
+        let elsewhere = other.map(|address| Elsewhere::new(&settings, address));
+        let elsewhere = elsewhere.transpose()?;
         Ok(Self {
             database: Arc::new(Database {
                 primary,
-                searches,
+                elsewhere,
                 settings,
                 lanes: Lanes::default(),
                 months: Months::default(),
@@ -108,7 +108,9 @@ impl PostgresStore {
     /// store is not available. Closing twice is fine.
     pub async fn close(&self) {
         self.database.primary.pool.close();
-        self.database.searches.pool.close();
+        if let Some(elsewhere) = &self.database.elsewhere {
+            elsewhere.sessions.pool.close();
+        }
         self.database.lanes.close_all();
     }
 }

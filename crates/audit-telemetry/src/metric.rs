@@ -220,6 +220,11 @@ pub const METRICS: &[Metric] = &[
         "Frames that are handed out to lanes and not settled; of all workers that share the queue.",
     ),
     counter(
+        "audit_worker_search_fallbacks_total",
+        &["reason"],
+        "Searches that the primary served because the replica or pooler was away, or behind the first page of the search.",
+    ),
+    counter(
         "audit_worker_signer_failures_total",
         &[],
         "Ledgers that could not be signed, or heads that could not be read.",

@@ -58,6 +58,21 @@ impl ChildProcess {
         self.child.id()
     }
 
+    /// Memory that it has now, in bytes: `VmRSS` of `/proc`.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(file).expect("it runs");
+        let kibibytes = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+            .expect("a process that runs has memory");
+        kibibytes.parse::<u64>().expect("a number") * 1024
+    }
+
     /// Everything it said so far, both outputs together, line by line.
     #[must_use]
     pub fn output(&self) -> String {

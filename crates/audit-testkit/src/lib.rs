@@ -10,7 +10,8 @@
 //! | [`net`] | free ports |
 //! | [`redis`] | a Redis of the test's own |
 //! | [`fault_proxy`] | cutting, freezing, halving and refusing connections to any server |
-//! | [`postgres`] | a private PostgreSQL server: kill -9, restart |
+//! | [`postgres`] | a private PostgreSQL server: kill -9, restart, a standby |
+//! | [`pgbouncer`] | a pooler in front of it |
 //! | [`script`], [`faulty_queue`], [`faulty_store`] | the real ports, failing as a script says |
 //! | [`clock`] | time and random bytes that do what the test says |
 //! | [`disk`] | a small file system that can be full |
@@ -45,6 +46,7 @@ pub mod fault_proxy;
 pub mod faulty_queue;
 pub mod faulty_store;
 pub mod net;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod rooms;

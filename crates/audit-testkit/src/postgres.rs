@@ -3,6 +3,8 @@
 //!
 //! PostgreSQL refuses to run as root; then it runs as the user `postgres`, whom its package makes.
 
+mod standby;
+
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -104,6 +106,12 @@ impl PostgresServer {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::over(dir, settings.iter().map(owned).collect())
+    }
+
+    /// Starts a server over the cluster in `dir`.
+    fn over(dir: TempDir, settings: Vec<(String, String)>) -> Self {
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(dir.path())
@@ -113,10 +121,9 @@ impl PostgresServer {
             .process_group(0)
             .spawn()
             .expect("sh can be started");
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut server = Self {
             process: None,
-            settings: settings.iter().map(owned).collect(),
+            settings,
             port: free_port(),
             keeper,
             dir,
@@ -159,7 +166,7 @@ impl PostgresServer {
             postgres.arg("-c").arg(format!("{name}={value}"));
         }
         let mut process = ChildProcess::start(&mut postgres);
-        process.wait_for_line("ready to accept connections", START);
+        process.wait_for_line("database system is ready to accept", START);
         self.process = Some(process);
     }
 
@@ -210,9 +217,7 @@ impl PostgresServer {
     /// # Panics
     /// When it is not ours to give.
     pub fn give(&self, dir: &Path) {
-        if let Some((user, group)) = account() {
-            chown(dir, Some(user), Some(group)).expect("root may give a directory away");
-        }
+        give_to_server(dir);
     }
 
     /// Everything it said since it was last started.
@@ -306,15 +311,20 @@ req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -keyout other.key -out
 req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=server -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -CA ca.crt -CAkey ca.key -keyout server.key -out server.crt";
 
 /// A directory that the server may use.
-fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     let dir = tempfile::Builder::new()
         .prefix("audit-postgres-")
         .tempdir()
         .expect("a temporary directory can be made");
-    if let Some((user, group)) = account() {
-        chown(dir.path(), Some(user), Some(group)).expect("root may give a directory away");
-    }
+    give_to_server(dir.path());
     dir
+}
+
+/// Makes a file or directory the server's own.
+pub(crate) fn give_to_server(path: &Path) {
+    if let Some((user, group)) = account() {
+        chown(path, Some(user), Some(group)).expect("root may give its own away");
+    }
 }
 
 fn unused_name() -> String {
@@ -327,7 +337,8 @@ fn program(name: &str) -> Command {
     as_server(&binaries().join(name))
 }
 
-fn as_server(program: &Path) -> Command {
+/// A program that does not want to be root's.
+pub(crate) fn as_server(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("LC_ALL", "C");
     if let Some((user, group)) = account() {

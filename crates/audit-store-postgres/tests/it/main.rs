@@ -10,6 +10,7 @@
 
 mod canonical;
 mod conformance;
+mod elsewhere;
 mod faults;
 mod growth;
 mod load;
