@@ -125,7 +125,7 @@ impl Timestamp {
 
     /// The canonical text as bytes, without an allocation: it is written for every event, twice.
     #[must_use]
-    pub(crate) fn canonical_text(self) -> [u8; CANONICAL_LEN] {
+    pub fn canonical_text(self) -> [u8; CANONICAL_LEN] {
         let seconds = self.0.div_euclid(MICROS_PER_SECOND);
         let fraction = self.0.rem_euclid(MICROS_PER_SECOND);
         let (days, of_day) = (
@@ -134,13 +134,16 @@ impl Timestamp {
         );
         let (year, month, day) = civil_from_days(days);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        put(&mut text, 0, 4, year);
-        put(&mut text, 5, 2, month);
-        put(&mut text, 8, 2, day);
-        put(&mut text, 11, 2, of_day / 3_600);
-        put(&mut text, 14, 2, of_day / 60 % 60);
-        put(&mut text, 17, 2, of_day % 60);
-        put(&mut text, 20, 6, fraction);
+        put(&mut text, 0, year / 100);
+        put(&mut text, 2, year % 100);
+        put(&mut text, 5, month);
+        put(&mut text, 8, day);
+        put(&mut text, 11, of_day / 3_600);
+        put(&mut text, 14, of_day / 60 % 60);
+        put(&mut text, 17, of_day % 60);
+        put(&mut text, 20, fraction / 10_000);
+        put(&mut text, 22, fraction / 100 % 100);
+        put(&mut text, 24, fraction % 100);
         text
     }
 }
@@ -158,12 +161,11 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Writes `value` with `width` decimal digits at `at`.
-fn put(text: &mut [u8; CANONICAL_LEN], at: usize, width: usize, value: i64) {
-    let mut rest = value.unsigned_abs();
-    for slot in text.iter_mut().skip(at).take(width).rev() {
-        *slot = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
+/// Writes `value`, below 100, as two digits at `at`.
+fn put(text: &mut [u8; CANONICAL_LEN], at: usize, value: i64) {
+    let value = u8::try_from(value).unwrap_or_default();
+    if let Some([tens, ones]) = text.get_mut(at..at + 2) {
+        (*tens, *ones) = (b'0' + value / 10, b'0' + value % 10);
     }
 }
 

@@ -19,11 +19,26 @@ pub const HEAD_LABEL: &[u8] = b"audit-head/1\n";
 /// SHA-256 of the parts, joined.
 #[must_use]
 pub fn sha256(parts: &[&[u8]]) -> Digest {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(part);
+    let mut input = Sha256::new();
+    parts.iter().for_each(|part| input.update(part));
+    input.finish()
+}
+
+/// SHA-256 of parts that come one after the other.
+pub(crate) struct Sha256(digest::Context);
+
+impl Sha256 {
+    pub(crate) fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
     }
-    Digest(to_array(context.finish().as_ref()))
+
+    pub(crate) fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        Digest(to_array(self.0.finish().as_ref()))
+    }
 }
 
 /// The leaf of an entry: `SHA-256(0x00 + entry)`.

@@ -1,13 +1,12 @@
 //! Entries: the leaf input, and events sealed into a position.
 
-use std::io::Write as _;
-
 use audit_event::timestamp::MissingZone;
 use audit_event::{Classification, EventDraft, EventId, OrganizationId, Timestamp};
 
 use crate::control::ControlKind;
 use crate::digest::{BODY_LABEL, ENTRY_LABEL, leaf_hash, sha256};
-use crate::json::{Cursor, write_string};
+use crate::header::HeaderText;
+use crate::json::Cursor;
 use crate::ledger::{Digest, LeafIndex, LedgerId};
 
 /// Longest leaf input; the limits of `docs/event-format.md` section 2 keep every header below it.
@@ -151,36 +150,21 @@ impl EntryHeader {
         out
     }
 
-    /// Members in UTF-16 order; their names are ASCII, so that is the order of bytes.
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"body\":\"");
-        out.extend_from_slice(&hex_of(&self.body));
-        out.extend_from_slice(b"\",\"dataClassification\":\"");
-        out.extend_from_slice(self.data_classification.as_str().as_bytes());
-        out.extend_from_slice(b"\",\"id\":\"");
-        write_display(out, &self.id);
-        out.extend_from_slice(b"\",\"index\":");
-        write_display(out, &self.index.0);
-        out.extend_from_slice(b",\"kind\":\"");
-        out.extend_from_slice(self.kind.as_str().as_bytes());
-        out.extend_from_slice(b"\",\"ledger\":");
-        match self.ledger {
-            LedgerId::Events(number) => write_display(out, &number),
-            LedgerId::Directory => out.extend_from_slice(b"\"directory\""),
-        }
-        if !self.organization_id.is_none() {
-            out.extend_from_slice(b",\"organizationId\":");
-            write_string(out, self.organization_id.as_str());
-        }
-        out.extend_from_slice(b",\"receivedAt\":\"");
-        write_display(out, &self.received_at);
-        out.extend_from_slice(b"\",\"retentionPolicy\":");
-        write_string(out, &self.retention_policy);
-        out.extend_from_slice(b",\"sealedAt\":\"");
-        write_display(out, &self.sealed_at);
-        out.extend_from_slice(b"\",\"timestamp\":\"");
-        write_display(out, &self.timestamp);
-        out.extend_from_slice(b"\"}");
+        let text = HeaderText {
+            kind: self.kind,
+            ledger: self.ledger,
+            index: self.index,
+            id: self.id,
+            organization_id: self.organization_id.as_str(),
+            timestamp: self.timestamp,
+            received_at: self.received_at,
+            sealed_at: self.sealed_at,
+            data_classification: self.data_classification,
+            retention_policy: &self.retention_policy,
+            body: self.body,
+        };
+        text.write(out);
     }
 
     /// Reads a leaf input back; strict: exactly what [`Self::to_entry`] writes.
@@ -275,18 +259,6 @@ impl EntryError {
 #[must_use]
 pub fn body_digest(salt: &Salt, canonical: &[u8]) -> Digest {
     sha256(&[BODY_LABEL, &salt.0, canonical])
-}
-
-fn write_display(out: &mut Vec<u8>, value: &dyn std::fmt::Display) {
-    // Writing to a vector cannot fail.
-    let _infallible = write!(out, "{value}").is_ok();
-}
-
-fn hex_of(digest: &Digest) -> [u8; 64] {
-    let mut text = [0; 64];
-    // The buffer is exactly twice the digest, the only thing this could complain about.
-    let _infallible = hex::encode_to_slice(digest.0, &mut text).is_ok();
-    text
 }
 
 fn digest_of(text: &str) -> Option<Digest> {

@@ -52,6 +52,7 @@ pub mod digest;
 pub mod documents;
 pub mod entry;
 pub mod head;
+mod header;
 mod json;
 pub mod keys;
 pub mod ledger;

@@ -1,9 +1,11 @@
 //! What a canonical event and an entry's header say, as slices of their bytes, and comparing that with columns.
 
+use std::ops::Range;
+
 use audit_event::timestamp::{MissingZone, TimestampForm};
 use audit_event::{EventId, Timestamp};
 
-use crate::digest::{ENTRY_LABEL, sha256};
+use crate::digest::{ENTRY_LABEL, Sha256};
 use crate::ledger::{Digest, LedgerId};
 use crate::spans::{self, Member, Members};
 
@@ -87,7 +89,7 @@ impl<'a> EventSpans<'a> {
             correlation_id: None,
             claim: Digest([0; 32]),
         };
-        let mut claim = ClaimInput::new(canonical.len());
+        let mut claim = ClaimInput::new(canonical);
         let mut members = Members::of(canonical);
         for member in members.by_ref() {
             claim.add(&member)?;
@@ -95,7 +97,7 @@ impl<'a> EventSpans<'a> {
                 *slot = Some(member.value);
             }
         }
-        spans.claim = claim.finish();
+        spans.claim = claim.finish()?;
         members.is_complete().then_some(spans)
     }
 
@@ -129,52 +131,85 @@ impl<'a> EventSpans<'a> {
     }
 }
 
-/// The claim's input, cut out of canonical bytes (`docs/event-format.md` section 3); [`crate::claim::claim_of`] writes the
+/// The claim's input, cut out of canonical bytes (`docs/event-format.md` section 3); [`crate::claim::claim_of`] hashes the
 /// same from an event, and a test holds the two together.
-#[derive(Debug)]
-struct ClaimInput(Vec<u8>);
+///
+/// Members that follow each other are hashed as they stand, with the commas between them.
+struct ClaimInput<'a> {
+    canonical: &'a [u8],
+    hash: Sha256,
+    /// Members that wait to be hashed; empty before the first.
+    run: Range<usize>,
+    is_first: bool,
+}
 
-impl ClaimInput {
-    fn new(capacity: usize) -> Self {
-        let mut input = Vec::with_capacity(capacity + 16);
-        input.extend_from_slice(b"audit-claim/1\n{");
-        Self(input)
+impl<'a> ClaimInput<'a> {
+    fn new(canonical: &'a [u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"audit-claim/1\n{");
+        Self {
+            canonical,
+            hash,
+            run: 0..0,
+            is_first: true,
+        }
     }
 
     fn add(&mut self, member: &Member<'_>) -> Option<()> {
         match member.name {
-            b"id" | b"organizationId" | b"receivedAt" | b"annotations" => {}
-            b"producerProof" => {
-                self.0.extend_from_slice(b"\"producerProof\":{");
-                let mut parts = Members::of(member.value);
-                for part in parts
-                    .by_ref()
-                    .filter(|part| !matches!(part.name, b"verdict" | b"verifiedWith" | b"reason"))
-                {
-                    self.push(part.whole);
-                }
-                parts.is_complete().then_some(())?;
-                self.close();
-                self.0.push(b',');
+            b"id" | b"organizationId" | b"receivedAt" | b"annotations" => Some(()),
+            b"producerProof" => self.add_proof(member.value),
+            _ if member.at.start == self.run.end + 1 && !self.run.is_empty() => {
+                self.run.end = member.at.end;
+                Some(())
             }
-            _ => self.push(member.whole),
+            _ => {
+                self.end_run()?;
+                self.run = member.at.clone();
+                Some(())
+            }
+        }
+    }
+
+    /// A proof without what our verdict on it was.
+    fn add_proof(&mut self, proof: &[u8]) -> Option<()> {
+        self.end_run()?;
+        self.separate();
+        self.hash.update(b"\"producerProof\":{");
+        let mut parts = Members::of(proof);
+        let mut is_first = true;
+        for part in parts
+            .by_ref()
+            .filter(|part| !matches!(part.name, b"verdict" | b"verifiedWith" | b"reason"))
+        {
+            if !std::mem::take(&mut is_first) {
+                self.hash.update(b",");
+            }
+            self.hash.update(proof.get(part.at)?);
+        }
+        self.hash.update(b"}");
+        parts.is_complete().then_some(())
+    }
+
+    fn end_run(&mut self) -> Option<()> {
+        let run = std::mem::replace(&mut self.run, 0..0);
+        if !run.is_empty() {
+            self.separate();
+            self.hash.update(self.canonical.get(run)?);
         }
         Some(())
     }
 
-    fn push(&mut self, member: &[u8]) {
-        self.0.extend_from_slice(member);
-        self.0.push(b',');
+    fn separate(&mut self) {
+        if !std::mem::take(&mut self.is_first) {
+            self.hash.update(b",");
+        }
     }
 
-    fn close(&mut self) {
-        self.0.pop_if(|last| *last == b',');
-        self.0.push(b'}');
-    }
-
-    fn finish(mut self) -> Digest {
-        self.close();
-        sha256(&[&self.0])
+    fn finish(mut self) -> Option<Digest> {
+        self.end_run()?;
+        self.hash.update(b"}");
+        Some(self.hash.finish())
     }
 }
 

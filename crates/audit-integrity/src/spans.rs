@@ -4,14 +4,15 @@
 //! signed, so the only promise needed of unknown bytes is that they are never believed: anything unexpected is `None`.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A member of an object: raw name (without quotes) and raw value.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Member<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) value: &'a [u8],
-    /// Name, colon and value as they stand.
-    pub(crate) whole: &'a [u8],
+    /// Where name, colon and value stand in the object.
+    pub(crate) at: Range<usize>,
 }
 
 /// The members of a canonical object in order; `None` ends a broken one, see [`Members::is_complete`].
@@ -53,7 +54,7 @@ impl<'a> Members<'a> {
         Some(Member {
             name: self.bytes.get(start + 1..name_end - 1)?,
             value: self.bytes.get(name_end + 1..value_end)?,
-            whole: self.bytes.get(start..value_end)?,
+            at: start..value_end,
         })
     }
 }

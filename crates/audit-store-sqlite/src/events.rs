@@ -5,7 +5,7 @@ use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 use audit_integrity::row::{EventRow, StoredRow};
 use audit_store::query::OrganizationScope;
-use audit_store::{EventRead, Found, StoreError, StoredEvent};
+use audit_store::{EventRead, Found, Look, StoreError, StoredEvent};
 use rusqlite::{Connection, Row, params};
 
 use crate::code::{LEAF_BITS, bound, ledger_code, position};
@@ -85,6 +85,21 @@ impl EventRead for Database {
         let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
         self.read("scan event rows", move |connection| {
             rows_between(connection, start, end, max, scan_row)
+        })
+        .await
+    }
+
+    async fn visit(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+        look: Look,
+    ) -> Result<(), StoreError> {
+        let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
+        self.read("visit event rows", move |connection| {
+            visit_between(connection, [start, end, i64::from(max)], look)
         })
         .await
     }
@@ -211,6 +226,32 @@ fn rows_between<T>(
         }
     }
     Ok(found)
+}
+
+/// One read transaction, as long as `look` takes: its caller bounds it by the number of rows.
+fn visit_between(
+    connection: &mut Connection,
+    [start, end, max]: [i64; 3],
+    look: Look,
+) -> Result<(), Failure> {
+    let sql = format!(
+        "SELECT {ROW} FROM audit_event WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([start, end, max])?;
+    let mut failure = None;
+    let mut readable = std::iter::from_fn(|| {
+        let row = rows.next().map_err(Failure::from);
+        match row.and_then(|row| row.map(scan_row).transpose()) {
+            Ok(row) => row,
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        }
+    });
+    look(&mut readable.by_ref().fuse());
+    failure.map_or(Ok(()), Err)
 }
 
 /// Walks the identity index in its order; equal neighbours in (id, organisation) are one reused id.

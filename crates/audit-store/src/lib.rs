@@ -27,7 +27,7 @@ pub use keys::{ApiKey, ApiKeys, NewApiKey, Role};
 pub use leases::{Lease, LeaseInfo, Leases};
 pub use ledger::{Chunk, Commit, ControlRow, LedgerInfo, LedgerRead, LedgerWriter};
 pub use query::{EventQuery, Filter, Order, Page, PageRequest};
-pub use read::{EventRead, Found, StoredEvent};
+pub use read::{EventRead, Found, Look, StoredEvent};
 pub use receipts::{Receipt, Receipts, Totals};
 pub use work::{Cursors, Migration, Migrations, Runs, TextIndex};
 

@@ -44,6 +44,9 @@ pub struct Found {
     pub leaf_hash: Digest,
 }
 
+/// What looks at the rows of [`EventRead::visit`].
+pub type Look = Box<dyn FnOnce(&mut dyn Iterator<Item = StoredRow>) + Send>;
+
 /// **Port.** Events by address. Sees every commit that has returned; callable concurrently; cancellable.
 #[async_trait]
 pub trait EventRead: Send + Sync + std::fmt::Debug {
@@ -81,6 +84,22 @@ pub trait EventRead: Send + Sync + std::fmt::Debug {
         to: LeafIndex,
         max: u32,
     ) -> Result<Vec<StoredRow>, StoreError>;
+
+    /// As [`Self::scan`], with the rows handed to `look` one by one instead of given back.
+    ///
+    /// An adapter that reads on a thread of its own calls `look` there: a row is looked at where it was read, not copied to
+    /// another core. When it fails, `look` may have seen some of the rows. It must not be long: a connection waits for it.
+    async fn visit(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+        look: Look,
+    ) -> Result<(), StoreError> {
+        look(&mut self.scan(ledger, from, to, max).await?.into_iter());
+        Ok(())
+    }
 
     /// Rows at addresses that no event ledger of `ledgers` has (another ledger, or beyond every leaf), at most `max`.
     async fn strays(&self, ledgers: &[LedgerId], max: u32) -> Result<Vec<StoredRow>, StoreError>;

@@ -63,6 +63,15 @@ impl LedgerCheck {
         row: Option<&StoredRow>,
         intact: bool,
     ) -> Option<EventId> {
+        if let Some(StoredRow::Readable(row)) = row
+            && intact
+            && (row.ledger, row.leaf_index.0) == (self.setup.ledger, index)
+            && self.setup.window.contains(row.timestamp)
+            && row.is_as_sealed(entry, &leaf, &mut self.buffer)
+        {
+            self.pend(index, Some(row.id));
+            return Some(row.id);
+        }
         let Some(header) = HeaderSpans::of_entry(entry) else {
             self.report.count(Outcome::Tampered, 1);
             let (kind, detail) = match EntryHeader::from_entry(entry) {

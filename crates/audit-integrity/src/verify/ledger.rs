@@ -2,7 +2,9 @@
 
 mod ending;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use audit_event::{EventId, Timestamp};
@@ -118,6 +120,8 @@ pub struct LedgerCheck {
     /// Documents of the directory that wait for a signed tree over them.
     pub(super) documents: Vec<(u64, Timestamp, ControlDocument)>,
     sealed: Controls,
+    /// For the entries that rows make; kept to be used again.
+    pub(super) buffer: Vec<u8>,
 }
 
 impl LedgerCheck {
@@ -142,6 +146,7 @@ impl LedgerCheck {
             first_pending: None,
             documents: Vec::new(),
             sealed: Controls::default(),
+            buffer: Vec::new(),
         };
         check.check_key();
         check
@@ -335,11 +340,14 @@ impl LedgerCheck {
         );
     }
 
-    /// The chunk at the next leaf, with the rows stored at its leaves, in order. A chunk that lies elsewhere is a finding, and
-    /// only what it says of leaves from the next one on is looked at.
-    pub fn chunk(&mut self, chunk: &ChunkBytes<'_>, rows: &[StoredRow]) {
+    /// The chunk at the next leaf, with the rows stored from there on, in order; rows behind it are left for the next one. A
+    /// chunk that lies elsewhere is a finding, and only what it says of leaves from the next one on is looked at.
+    pub fn chunk<R: Borrow<StoredRow>>(
+        &mut self,
+        chunk: &ChunkBytes<'_>,
+        rows: &mut Peekable<impl Iterator<Item = R>>,
+    ) {
         let (bundle, listed, count) = self.open(chunk);
-        let mut rows = rows.iter().peekable();
         let skip = self.next.saturating_sub(chunk.first_leaf);
         if skip > 0 || chunk.first_leaf > self.next {
             let detail = format!("the chunk at leaf {} overlaps another", chunk.first_leaf);
@@ -354,9 +362,10 @@ impl LedgerCheck {
         for place in usize::try_from(skip).unwrap_or(usize::MAX)..count {
             let index = self.next;
             let entry = bundle.as_ref().and_then(|bundle| bundle.get(place));
-            let (row, more) = rows_at(&mut rows, index, entry);
+            let (row, more) = rows_at(rows, index, entry);
+            let row = row.as_ref().map(Borrow::borrow);
             self.leaf(index, entry, listed.get(place).copied(), row, None);
-            more.into_iter().for_each(|row| self.surplus_row(row));
+            more.iter().for_each(|row| self.surplus_row(row.borrow()));
         }
     }
 
@@ -521,17 +530,18 @@ impl Anchored {
 
 /// The row stored at a leaf, when it is the next one, and further rows that claim the same address: no database can have one key
 /// for addresses and another for identities over all of its partitions. Of several the one that the entry speaks of is taken.
-pub(super) fn rows_at<'a>(
-    rows: &mut std::iter::Peekable<std::slice::Iter<'a, StoredRow>>,
+pub(super) fn rows_at<R: Borrow<StoredRow>>(
+    rows: &mut Peekable<impl Iterator<Item = R>>,
     leaf: u64,
     entry: Option<&[u8]>,
-) -> (Option<&'a StoredRow>, Vec<&'a StoredRow>) {
-    while rows.next_if(|row| row.address().1.0 < leaf).is_some() {}
-    let mut taken = rows.next_if(|row| row.address().1.0 == leaf);
+) -> (Option<R>, Vec<R>) {
+    let leaf_of = |row: &R| row.borrow().address().1.0;
+    while rows.next_if(|row| leaf_of(row) < leaf).is_some() {}
+    let mut taken = rows.next_if(|row| leaf_of(row) == leaf);
     let mut more = Vec::new();
-    while let Some(other) = rows.next_if(|row| row.address().1.0 == leaf) {
+    while let Some(other) = rows.next_if(|row| leaf_of(row) == leaf) {
         match entry {
-            Some(entry) if is_of(other, entry) => more.extend(taken.replace(other)),
+            Some(entry) if is_of(other.borrow(), entry) => more.extend(taken.replace(other)),
             _ => more.push(other),
         }
     }

@@ -2,6 +2,7 @@
 
 use audit_event::{EventDraft, Severity, Status, Timestamp, arbitrary};
 use audit_integrity::claim::claim_of;
+use audit_integrity::digest::leaf_hash;
 use audit_integrity::entry::{Place, Salt, SealedEvent, seal};
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
 use audit_integrity::row::{COLUMNS, EventRow};
@@ -95,4 +96,32 @@ fn every_column_is_compared() {
     let mut salted = EventRow::of(&sealed);
     salted.salt = Some(Salt([6; 16]));
     assert_eq!(salted.differences(&sealed.entry), ["canonical", "salt"]);
+}
+
+/// Header, leaf and columns fit together, and the body is of an event that says otherwise: an entry that no lane makes.
+#[test]
+fn header_and_event_must_say_the_same() {
+    let sealed = sealed(EventDraft::from_canonical(EVENT.as_bytes().to_vec()).unwrap());
+    let change = |value: &str, row: &mut EventRow| match value {
+        "id" => row.id = audit_event::EventId::from_bytes([1; 16]),
+        "organizationId" => row.organization_id = audit_event::OrganizationId::new("other"),
+        "timestamp" => row.timestamp = row.received_at,
+        "receivedAt" => row.received_at = row.timestamp,
+        "dataClassification" => row.data_classification = audit_event::Classification::Phi,
+        _ => row.retention_policy = "short".to_owned(),
+    };
+    for value in [
+        "id",
+        "organizationId",
+        "timestamp",
+        "receivedAt",
+        "dataClassification",
+        "retentionPolicy",
+    ] {
+        let mut row = EventRow::of(&sealed);
+        change(value, &mut row);
+        let entry = row.header().unwrap().to_entry();
+        row.leaf_hash = leaf_hash(&entry);
+        assert_eq!(row.differences(&entry), ["canonical"], "{value}");
+    }
 }

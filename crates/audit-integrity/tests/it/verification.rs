@@ -99,7 +99,7 @@ fn verify(
             entries: &entries,
             leaf_hashes: &bytes_of(&leaves),
         },
-        rows,
+        &mut rows.iter().peekable(),
     );
     check.finish()
 }

@@ -7,11 +7,12 @@ use audit_integrity::checkpoint::Checkpoint;
 use audit_integrity::head::LedgerState;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId, Origin};
 use audit_integrity::row::StoredRow;
-use audit_integrity::tile::{TILE_WIDTH, TileId, digests_of};
+use audit_integrity::tile::{FullTile, TILE_WIDTH, TileId, digests_of};
 use audit_integrity::verify::{
     ChunkBytes, Controls, FindingKind, LedgerCheck, Outcome, Report, Setup, Source,
 };
-use audit_store::{Chunk, StoreError};
+use audit_store::{Chunk, Look, StoreError};
+use tokio::sync::oneshot;
 
 use super::{Progress, SEAL_WAIT, Verification, VerifyError, VerifyRequest, finding, window};
 
@@ -52,7 +53,7 @@ impl Verification {
         let mut told = checked;
         while check.next_leaf().0 < end {
             let before = check.next_leaf();
-            self.step(&mut check, ledger, end, &mut notes).await?;
+            check = self.step(check, ledger, end, &mut notes).await?;
             self.compare_tiles(&mut check, ledger).await?;
             if check.next_leaf() == before {
                 break;
@@ -134,41 +135,76 @@ impl Verification {
     /// Reads and feeds a few chunks with the rows behind them; where there are none, the rows alone.
     async fn step(
         &self,
-        check: &mut LedgerCheck,
+        mut check: LedgerCheck,
         ledger: LedgerId,
         end: u64,
         notes: &mut Notes<'_>,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<LedgerCheck, VerifyError> {
         let next = check.next_leaf().0;
         let (chunks, readable) = self.chunks(ledger, next).await?;
         let chunks: Vec<_> = chunks
             .into_iter()
             .filter(|chunk| chunk.first_leaf.0 < end)
             .collect();
-        let Some(last) = chunks.last() else {
-            // Leaf by leaf past a chunk that cannot be read, because where the next one begins is not known.
-            let to = if readable {
-                end.min(next + u64::from(LEAVES_MAX))
-            } else {
-                next + 1
-            };
-            return self
-                .gap(check, ledger, to.min(end), readable.then_some(end), notes)
-                .await;
-        };
-        let to = last.first_leaf.0.saturating_add(chunk_bytes(last).extent());
-        let rows = self.rows(ledger, next, to).await?;
-        for chunk in &chunks {
-            let bytes = chunk_bytes(chunk);
-            if bytes.first_leaf > check.next_leaf().0 {
-                self.gap(check, ledger, bytes.first_leaf, None, notes)
-                    .await?;
+        match (chunks.first(), chunks.last()) {
+            (Some(first), Some(last)) if first.first_leaf.0 <= next => {
+                let to = last.first_leaf.0.saturating_add(chunk_bytes(last).extent());
+                notes.feed(&mut check, to).await?;
+                self.chunks_with_rows(check, ledger, chunks, to).await
             }
-            let chunk_end = bytes.first_leaf.saturating_add(bytes.extent());
-            notes.feed(check, chunk_end).await?;
-            check.chunk(&bytes, between(&rows, bytes.first_leaf, chunk_end));
+            (Some(first), _) => {
+                self.gap(&mut check, ledger, first.first_leaf.0, None, notes)
+                    .await?;
+                Ok(check)
+            }
+            _ => {
+                // Leaf by leaf past a chunk that cannot be read, because where the next one begins is not known.
+                let to = if readable {
+                    end.min(next + u64::from(LEAVES_MAX))
+                } else {
+                    next + 1
+                };
+                let last = readable.then_some(end);
+                self.gap(&mut check, ledger, to.min(end), last, notes)
+                    .await?;
+                Ok(check)
+            }
         }
-        Ok(())
+    }
+
+    /// Feeds chunks with the rows below `to`, up to the first gap between chunks. The engine goes to where the rows are read,
+    /// and comes back.
+    async fn chunks_with_rows(
+        &self,
+        mut check: LedgerCheck,
+        ledger: LedgerId,
+        chunks: Vec<Chunk>,
+        to: u64,
+    ) -> Result<LedgerCheck, VerifyError> {
+        let next = check.next_leaf();
+        let max = u32::try_from(to.saturating_sub(next.0)).unwrap_or(u32::MAX);
+        let (give, back) = oneshot::channel();
+        let look: Look = Box::new(move |rows| {
+            let mut rows = rows.peekable();
+            for chunk in &chunks {
+                if chunk.first_leaf > check.next_leaf() {
+                    break;
+                }
+                check.chunk(&chunk_bytes(chunk), &mut rows);
+            }
+            // Nobody waits any more: the run was given up.
+            let _unheard = give.send(check);
+        });
+        self.ports
+            .events
+            .visit(ledger, next, LeafIndex(to), max, look)
+            .await?;
+        back.await.map_err(|lost| {
+            VerifyError::Store(StoreError::Unavailable {
+                what: "look at event rows",
+                source: Box::new(lost),
+            })
+        })
     }
 
     /// Chunks from the one that holds `next` on, and whether they could be read; one at a time where one cannot.
@@ -264,14 +300,39 @@ impl Verification {
         check: &mut LedgerCheck,
         ledger: LedgerId,
     ) -> Result<(), VerifyError> {
-        for computed in check.take_full_tiles() {
-            let stored = match self.ports.ledgers.tile(ledger, computed.id).await {
-                Err(StoreError::Malformed { .. }) => None,
-                stored => stored?,
-            };
-            check.compare_tile(&computed, stored.as_ref());
+        let computed = check.take_full_tiles();
+        let stored = self.stored_tiles(ledger, &computed).await?;
+        for tile in &computed {
+            check.compare_tile(tile, stored.get(&tile.id));
         }
         Ok(())
+    }
+
+    /// What is stored of these tiles; neighbours are read together, one by one where one cannot be read.
+    async fn stored_tiles(
+        &self,
+        ledger: LedgerId,
+        wanted: &[FullTile],
+    ) -> Result<BTreeMap<TileId, FullTile>, VerifyError> {
+        let mut ids: Vec<_> = wanted.iter().map(|tile| tile.id).collect();
+        ids.sort_unstable();
+        let mut stored = BTreeMap::new();
+        for run in ids.chunk_by(|a, b| a.level == b.level && a.index + 1 == b.index) {
+            let [first, ..] = run else { continue };
+            let max = u32::try_from(run.len()).unwrap_or(u32::MAX);
+            match self.ports.ledgers.tiles(ledger, before(*first), max).await {
+                Err(StoreError::Malformed { .. }) => {
+                    for id in run {
+                        match self.ports.ledgers.tile(ledger, *id).await {
+                            Err(StoreError::Malformed { .. }) => {}
+                            tile => stored.extend(tile?.map(|tile| (*id, tile))),
+                        }
+                    }
+                }
+                tiles => stored.extend(tiles?.into_iter().map(|tile| (tile.id, tile))),
+            }
+        }
+        Ok(stored)
     }
 
     /// Looks for rows, chunks and tiles beyond the end. The head is read after them: what was committed meanwhile is below it.
@@ -311,14 +372,10 @@ impl Verification {
     ) -> Result<(), VerifyError> {
         for level in 0..LEVELS {
             let full = |size: u64| size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
-            let after = match (full(ends).checked_sub(1), level.checked_sub(1)) {
-                (Some(index), _) => Some(TileId { level, index }),
-                (None, Some(below)) => Some(TileId {
-                    level: below,
-                    index: i64::MAX.unsigned_abs(),
-                }),
-                (None, None) => None,
-            };
+            let after = before(TileId {
+                level,
+                index: full(ends),
+            });
             let tiles = match self.ports.ledgers.tiles(ledger, after, 1).await {
                 Err(StoreError::Malformed { .. }) => Vec::new(),
                 tiles => tiles?,
@@ -416,9 +473,15 @@ pub(super) fn chunk_bytes(chunk: &Chunk) -> ChunkBytes<'_> {
     }
 }
 
-/// Of rows in order, those from one leaf up to another.
-fn between(rows: &[StoredRow], from: u64, to: u64) -> &[StoredRow] {
-    let start = rows.partition_point(|row| row.address().1.0 < from);
-    let end = rows.partition_point(|row| row.address().1.0 < to);
-    rows.get(start..end).unwrap_or_default()
+/// The id after which the tiles from `id` on come; `None` when that is all of them.
+fn before(id: TileId) -> Option<TileId> {
+    let level = id.level.checked_sub(1);
+    match (id.index.checked_sub(1), level) {
+        (Some(index), _) => Some(TileId { index, ..id }),
+        (None, Some(level)) => Some(TileId {
+            level,
+            index: i64::MAX.unsigned_abs(),
+        }),
+        (None, None) => None,
+    }
 }
