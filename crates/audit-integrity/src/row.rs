@@ -6,8 +6,8 @@
 use audit_event::{Classification, EventId, OrganizationId, Severity, Status, Timestamp};
 
 use crate::digest::{ENTRY_LABEL, leaf_hash};
-use crate::entry::{EntryHeader, EntryKind, Salt, SealedEvent, body_digest};
-use crate::header::HeaderText;
+use crate::entry::{EntryKind, Salt, SealedEvent, body_digest};
+use crate::header::{HeaderText, Written};
 use crate::ledger::{Digest, LeafIndex, LedgerId};
 use crate::said::{EventSpans, HeaderSpans, is_hex, is_id, is_ledger, is_number, is_text, is_time};
 
@@ -154,25 +154,43 @@ impl EventRow {
         }
     }
 
-    /// The entry header that this row was committed with, made from its columns alone; `None` when the body is gone.
+    /// Writes the leaf input that this row was committed with, made from its columns alone, over what `buffer` held; `false` when
+    /// the body is gone.
     ///
-    /// The signer hashes this against the entry in the chunk, so that what is signed was reached on two ways.
+    /// The signer compares it with the entry in the chunk, so that what is signed was reached on two ways.
+    pub fn write_entry(&self, buffer: &mut Vec<u8>) -> bool {
+        let body = match (&self.salt, &self.canonical) {
+            (Some(salt), Some(canonical)) => body_digest(salt, canonical),
+            _ => return false,
+        };
+        self.write_entry_of(body, buffer);
+        true
+    }
+
+    /// As [`Self::write_entry`], into a buffer of its own.
     #[must_use]
-    pub fn header(&self) -> Option<EntryHeader> {
-        let body = body_digest(self.salt.as_ref()?, self.canonical.as_deref()?);
-        Some(EntryHeader {
+    pub fn to_entry(&self) -> Option<Vec<u8>> {
+        let mut buffer = Vec::new();
+        self.write_entry(&mut buffer).then_some(buffer)
+    }
+
+    fn write_entry_of(&self, body: Digest, buffer: &mut Vec<u8>) -> Written {
+        buffer.clear();
+        buffer.extend_from_slice(ENTRY_LABEL);
+        let header = HeaderText {
             kind: EntryKind::Event,
             ledger: self.ledger,
             index: self.leaf_index,
             id: self.id,
-            organization_id: self.organization_id.clone(),
+            organization_id: self.organization_id.as_str(),
             timestamp: self.timestamp,
             received_at: self.received_at,
             sealed_at: self.sealed_at,
             data_classification: self.data_classification,
-            retention_policy: self.retention_policy.clone(),
+            retention_policy: &self.retention_policy,
             body,
-        })
+        };
+        header.write(buffer)
     }
 
     /// Names of the columns in which this row differs from what its own canonical bytes and `entry` say; empty when
@@ -199,9 +217,7 @@ impl EventRow {
         let (Some(salt), Some(canonical)) = (&self.salt, &self.canonical) else {
             return false;
         };
-        buffer.clear();
-        buffer.extend_from_slice(ENTRY_LABEL);
-        let written = self.header_text(body_digest(salt, canonical)).write(buffer);
+        let written = self.write_entry_of(body_digest(salt, canonical), buffer);
         buffer == entry
             && self.leaf_hash == *leaf
             && EventSpans::of(canonical).is_some_and(|said| {
@@ -211,22 +227,6 @@ impl EventRow {
                     && said.claim == self.claim
                     && said.agrees_with(&written.spans(buffer))
             })
-    }
-
-    fn header_text(&self, body: Digest) -> HeaderText<'_> {
-        HeaderText {
-            kind: EntryKind::Event,
-            ledger: self.ledger,
-            index: self.leaf_index,
-            id: self.id,
-            organization_id: self.organization_id.as_str(),
-            timestamp: self.timestamp,
-            received_at: self.received_at,
-            sealed_at: self.sealed_at,
-            data_classification: self.data_classification,
-            retention_policy: &self.retention_policy,
-            body,
-        }
     }
 
     /// As [`Self::differences`], for whoever has read the entry already.

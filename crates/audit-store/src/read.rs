@@ -1,5 +1,8 @@
 //! Reading events back by address, identity and id.
 
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_trait::async_trait;
 use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
@@ -106,4 +109,35 @@ pub trait EventRead: Send + Sync + std::fmt::Debug {
 
     /// (id, organisation) pairs that are stored under more than one timestamp, at most `max`, each with all its addresses.
     async fn reused_ids(&self, max: u32) -> Result<Vec<Found>, StoreError>;
+}
+
+impl dyn EventRead + '_ {
+    /// [`EventRead::visit`], with what `look` found.
+    ///
+    /// # Errors
+    /// As [`EventRead::scan`].
+    pub async fn look_at<T, F>(
+        &self,
+        ledger: LedgerId,
+        leaves: Range<LeafIndex>,
+        max: u32,
+        look: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Iterator<Item = StoredRow>) -> T + Send + 'static,
+    {
+        let found = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&found);
+        let look: Look = Box::new(move |rows| {
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(look(rows));
+        });
+        self.visit(ledger, leaves.start, leaves.end, max, look)
+            .await?;
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.take().ok_or_else(|| StoreError::Unavailable {
+            what: "look at event rows",
+            source: "the adapter handed over none".into(),
+        })
+    }
 }

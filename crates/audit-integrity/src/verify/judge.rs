@@ -311,7 +311,7 @@ fn agree<'a>(
     row: Option<&StoredRow>,
 ) -> (Option<Digest>, Option<Cow<'a, [u8]>>) {
     let made = match row {
-        Some(StoredRow::Readable(row)) => row.header().map(|header| header.to_entry()),
+        Some(StoredRow::Readable(row)) => row.to_entry(),
         _ => None,
     };
     let of_row = made.as_deref().map(leaf_hash);

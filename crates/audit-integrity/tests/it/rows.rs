@@ -31,7 +31,7 @@ proptest! {
         let sealed = sealed(draft);
         let row = EventRow::of(&sealed);
         prop_assert_eq!(row.differences(&sealed.entry), Vec::<&str>::new());
-        prop_assert_eq!(row.header().unwrap().to_entry(), sealed.entry);
+        prop_assert_eq!(row.to_entry().unwrap(), sealed.entry);
     }
 
     #[test]
@@ -120,7 +120,7 @@ fn header_and_event_must_say_the_same() {
     ] {
         let mut row = EventRow::of(&sealed);
         change(value, &mut row);
-        let entry = row.header().unwrap().to_entry();
+        let entry = row.to_entry().unwrap();
         row.leaf_hash = leaf_hash(&entry);
         assert_eq!(row.differences(&entry), ["canonical"], "{value}");
     }

@@ -6,6 +6,7 @@ use audit_integrity::digest::leaf_hash;
 use audit_integrity::entry::{EntryHeader, EntryKind, body_digest};
 use audit_integrity::head::CompactRange;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
+use audit_integrity::row::StoredRow;
 use audit_integrity::tile::digests_of;
 use audit_store::{Chunk, LedgerInfo, StoreError};
 
@@ -72,96 +73,104 @@ impl Signer {
         };
         let bundle = Bundle::decompress(&chunk.entries, chunk.count)
             .map_err(|error| bad(&error.to_string()))?;
-        let headers = match ledger {
-            LedgerId::Events(_) => self.event_headers(ledger, chunk).await?,
-            LedgerId::Directory => self.control_headers(chunk, &bundle).await?,
-        };
         let listed: Vec<_> = digests_of(&chunk.leaf_hashes).collect();
-        if headers.len() != bundle.len() || listed.len() != bundle.len() {
-            return Err(bad("rows, entries and leaf hashes differ in number"));
+        if listed.len() != bundle.len() {
+            return Err(bad("entries and leaf hashes differ in number"));
         }
-        let mut leaves = Vec::with_capacity(headers.len());
-        for ((header, entry), (listed, index)) in headers
-            .iter()
-            .zip(bundle.iter())
-            .zip(listed.into_iter().zip(chunk.first_leaf.0..))
+        let made = match ledger {
+            LedgerId::Events(_) => self.event_leaves(ledger, chunk, bundle).await?,
+            LedgerId::Directory => self.control_leaves(chunk, &bundle).await?,
+        };
+        if made.len() != listed.len() {
+            return Err(bad("rows and entries differ in number"));
+        }
+        let differing = made.iter().zip(&listed).zip(chunk.first_leaf.0..);
+        match differing
+            .into_iter()
+            .find(|((made, listed), _)| made != listed)
         {
-            let made = header.to_entry();
-            let leaf = leaf_hash(&made);
-            if header.ledger != ledger || header.index.0 != index || made != entry || leaf != listed
-            {
-                return Err(diverged(
-                    ledger,
-                    &format!("the row, the entry and the leaf hash at leaf {index} disagree"),
-                ));
-            }
-            leaves.push(leaf);
+            Some((_, leaf)) => Err(bad(&format!("entry and leaf hash disagree at leaf {leaf}"))),
+            None => Ok(listed),
         }
-        Ok(leaves)
     }
 
-    async fn event_headers(
+    /// Leaves made from the rows alone, each compared with the entry where it must stand.
+    async fn event_leaves(
         &self,
         ledger: LedgerId,
         chunk: &Chunk,
-    ) -> Result<Vec<EntryHeader>, SignError> {
-        let end = LeafIndex(chunk.first_leaf.0 + u64::from(chunk.count));
-        let rows = self
-            .ports
-            .events
-            .rows(ledger, chunk.first_leaf, end, chunk.count)
-            .await;
-        let rows = evidence(ledger, rows)?;
-        let headers = rows.iter().map(|row| {
-            let header = row.header().ok_or_else(|| {
-                diverged(
-                    ledger,
-                    &format!("the body at leaf {} is gone", row.leaf_index.0),
-                )
-            })?;
-            if row.leaf_hash == leaf_hash(&header.to_entry()) {
-                Ok(header)
-            } else {
-                Err(diverged(
-                    ledger,
-                    &format!("the row at leaf {} was altered", row.leaf_index.0),
-                ))
-            }
-        });
-        headers.collect()
+        bundle: Bundle,
+    ) -> Result<Vec<Digest>, SignError> {
+        let first = chunk.first_leaf;
+        let leaves = first..LeafIndex(first.0 + u64::from(chunk.count));
+        let look = move |rows: &mut dyn Iterator<Item = StoredRow>| {
+            let mut buffer = Vec::new();
+            rows.zip(bundle.iter())
+                .zip(first.0..)
+                .map(|((row, entry), leaf)| {
+                    let address = (ledger, LeafIndex(leaf));
+                    event_leaf(&row, address, entry, &mut buffer)
+                })
+                .collect::<Result<_, _>>()
+        };
+        let events = &*self.ports.events;
+        let made: Result<Vec<_>, String> = evidence(
+            ledger,
+            events.look_at(ledger, leaves, chunk.count, look).await,
+        )?;
+        made.map_err(|what| diverged(ledger, &what))
     }
 
-    async fn control_headers(
+    async fn control_leaves(
         &self,
         chunk: &Chunk,
         bundle: &Bundle,
-    ) -> Result<Vec<EntryHeader>, SignError> {
+    ) -> Result<Vec<Digest>, SignError> {
         let ledger = LedgerId::Directory;
-        let rows = evidence(
-            ledger,
-            self.ports
-                .ledgers
-                .controls(chunk.first_leaf, chunk.count)
-                .await,
-        )?;
-        let headers = rows.iter().zip(bundle.iter()).map(|(row, entry)| {
-            let bad = || {
-                diverged(
-                    ledger,
-                    &format!(
-                        "the control document at leaf {} is not what its entry says",
-                        row.leaf_index.0
-                    ),
-                )
-            };
-            let header = EntryHeader::from_entry(entry).map_err(|_entry| bad())?;
-            let fits = matches!(header.kind, EntryKind::Control(_))
-                && header.index == row.leaf_index
-                && header.body == body_digest(&row.salt, &row.document);
-            if fits { Ok(header) } else { Err(bad()) }
-        });
-        headers.collect()
+        let controls = self.ports.ledgers.controls(chunk.first_leaf, chunk.count);
+        let rows = evidence(ledger, controls.await)?;
+        let leaves = rows
+            .iter()
+            .zip(bundle.iter())
+            .zip(chunk.first_leaf.0..)
+            .map(|((row, entry), leaf)| {
+                let header = EntryHeader::from_entry(entry).ok().filter(|header| {
+                    matches!(header.kind, EntryKind::Control(_))
+                        && (header.ledger, header.index.0) == (ledger, leaf)
+                        && header.index == row.leaf_index
+                        && header.body == body_digest(&row.salt, &row.document)
+                });
+                header.map(|_fits| leaf_hash(entry)).ok_or_else(|| {
+                    let what = "the control document is not what its entry says";
+                    diverged(ledger, &format!("{what}, at leaf {leaf}"))
+                })
+            });
+        leaves.collect()
     }
+}
+
+/// The leaf that a row makes; an error when row and entry are not what a commit wrote at this address.
+fn event_leaf(
+    row: &StoredRow,
+    address: (LedgerId, LeafIndex),
+    entry: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<Digest, String> {
+    let leaf = address.1.0;
+    let row = match row {
+        StoredRow::Readable(row) => row,
+        StoredRow::Unreadable { column, .. } => {
+            return Err(format!("the row at leaf {leaf}: {column} cannot be read"));
+        }
+    };
+    if !row.write_entry(buffer) {
+        return Err(format!("the body at leaf {leaf} is gone"));
+    }
+    let made = leaf_hash(buffer);
+    if (row.ledger, row.leaf_index) != address || buffer != entry || row.leaf_hash != made {
+        return Err(format!("row and entry at leaf {leaf} disagree"));
+    }
+    Ok(made)
 }
 
 /// Stored data that cannot be read is evidence, not an outage.

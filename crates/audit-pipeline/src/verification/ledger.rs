@@ -11,8 +11,7 @@ use audit_integrity::tile::{FullTile, TILE_WIDTH, TileId, digests_of};
 use audit_integrity::verify::{
     ChunkBytes, Controls, FindingKind, LedgerCheck, Outcome, Report, Setup, Source,
 };
-use audit_store::{Chunk, Look, StoreError};
-use tokio::sync::oneshot;
+use audit_store::{Chunk, StoreError};
 
 use super::{Progress, SEAL_WAIT, Verification, VerifyError, VerifyRequest, finding, window};
 
@@ -183,8 +182,7 @@ impl Verification {
     ) -> Result<LedgerCheck, VerifyError> {
         let next = check.next_leaf();
         let max = u32::try_from(to.saturating_sub(next.0)).unwrap_or(u32::MAX);
-        let (give, back) = oneshot::channel();
-        let look: Look = Box::new(move |rows| {
+        let look = move |rows: &mut dyn Iterator<Item = StoredRow>| {
             let mut rows = rows.peekable();
             for chunk in &chunks {
                 if chunk.first_leaf > check.next_leaf() {
@@ -192,19 +190,12 @@ impl Verification {
                 }
                 check.chunk(&chunk_bytes(chunk), &mut rows);
             }
-            // Nobody waits any more: the run was given up.
-            let _unheard = give.send(check);
-        });
-        self.ports
-            .events
-            .visit(ledger, next, LeafIndex(to), max, look)
-            .await?;
-        back.await.map_err(|lost| {
-            VerifyError::Store(StoreError::Unavailable {
-                what: "look at event rows",
-                source: Box::new(lost),
-            })
-        })
+            check
+        };
+        let events = &*self.ports.events;
+        Ok(events
+            .look_at(ledger, next..LeafIndex(to), max, look)
+            .await?)
     }
 
     /// Chunks from the one that holds `next` on, and whether they could be read; one at a time where one cannot.

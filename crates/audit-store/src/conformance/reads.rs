@@ -149,7 +149,7 @@ pub async fn rows_are_read_back_as_committed(subject: &mut dyn TestStore) {
         assert_eq!(read.as_ref(), Some(row));
         // Every column that was read back is in the entry or the canonical event.
         assert_eq!(
-            row.differences(&row.header().unwrap().to_entry()),
+            row.differences(&row.to_entry().unwrap()),
             Vec::<&str>::new()
         );
     }
