@@ -169,13 +169,8 @@ async fn two_years_of_events_do_not_slow_down_what_names_a_month_or_an_id() {
     times::check_rates(&mut empty, &mut full).await;
     check_newest(&full).await;
     if is_full() {
-        let waits = months_come_and_go(&server, &database, 1_000).await;
-        eprintln!("longest commits while months come and go: {waits:?}");
-        let second = Duration::from_secs(1);
-        assert!(
-            waits.of_lanes < second && waits.of_late < second,
-            "{waits:?}"
-        );
+        let longest = months_come_and_go(&server, &database, 1_000).await;
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
     }
 }
 
