@@ -54,6 +54,9 @@ async fn a_month_is_made_when_its_first_event_comes() {
         "audit.audit_event_2026_02|2\naudit.audit_event_2026_04|1\naudit.audit_event_old|1"
     );
     assert_eq!(crate::place::agree(&store, LEDGER).await, 4);
+    // Every month has the indexes as they were made, with what was said about them.
+    let short_list = "SELECT count(*) FROM pg_class WHERE reloptions = '{gin_pending_list_limit=256}' AND relkind = 'i'";
+    assert_eq!(place.sql(short_list), "3");
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ impl Rated {
 }
 
 /// Commits go as fast into a store that is full as into an empty one. In turns, so that both have the same machine.
-pub(super) async fn check_rates(empty: &mut Rated, full: &mut Rated) {
+pub(super) async fn are_rates_fine(empty: &mut Rated, full: &mut Rated) -> bool {
     let (rounds, commits) = if is_full() { (9, 20) } else { (3, 8) };
     let (mut to_empty, mut to_full) = (Vec::new(), Vec::new());
     for round in 0..=rounds {
@@ -86,5 +86,5 @@ pub(super) async fn check_rates(empty: &mut Rated, full: &mut Rated) {
     eprintln!(
         "commits of 1,000: {one:.0} events/s into an empty store, {other:.0} into this: {ratio:.2}"
     );
-    assert!(!is_full() || ratio > 0.9, "{ratio}");
+    !is_full() || ratio > 0.9
 }
