@@ -56,6 +56,67 @@ pub struct EventRow {
     pub canonical: Option<Vec<u8>>,
 }
 
+/// A stored event whose texts and bytes lie elsewhere: in an [`EventRow`], or in a database's own memory. Members are
+/// those of [`EventRow`].
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "documented at EventRow")]
+pub struct RowRef<'a> {
+    pub ledger: LedgerId,
+    pub leaf_index: LeafIndex,
+    pub leaf_hash: Digest,
+    pub id: EventId,
+    /// "" when none.
+    pub organization_id: &'a str,
+    pub timestamp: Timestamp,
+    pub received_at: Timestamp,
+    pub sealed_at: Timestamp,
+    pub principal_id: Option<&'a str>,
+    pub action: &'a str,
+    pub target_resource_type: Option<&'a str>,
+    pub target_resource_id: Option<&'a str>,
+    pub status: Status,
+    pub severity: Severity,
+    pub data_classification: Classification,
+    pub retention_policy: &'a str,
+    pub correlation_id: Option<&'a str>,
+    pub claim: Digest,
+    pub salt: Option<Salt>,
+    pub canonical: Option<&'a [u8]>,
+}
+
+/// Rows of one ledger in the order of their leaves, each looked at where it lies.
+pub trait Rows {
+    /// Leaf of the next row; `None` after the last.
+    fn leaf(&self) -> Option<LeafIndex>;
+    /// The next row, when it can be read.
+    fn next_row(&self) -> Option<RowRef<'_>>;
+    /// The next row, and moves on.
+    fn take(&mut self) -> Option<StoredRow>;
+    /// Moves on.
+    fn skip(&mut self);
+}
+
+impl Rows for std::vec::IntoIter<StoredRow> {
+    fn leaf(&self) -> Option<LeafIndex> {
+        self.as_slice().first().map(|row| row.address().1)
+    }
+
+    fn next_row(&self) -> Option<RowRef<'_>> {
+        match self.as_slice().first() {
+            Some(StoredRow::Readable(row)) => Some(row.as_ref()),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self) -> Option<StoredRow> {
+        self.next()
+    }
+
+    fn skip(&mut self) {
+        self.next();
+    }
+}
+
 /// A row as it is found where rows may have been altered: what cannot be read is evidence, not an error.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
@@ -154,24 +215,96 @@ impl EventRow {
         }
     }
 
+    /// The same, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> RowRef<'_> {
+        RowRef {
+            ledger: self.ledger,
+            leaf_index: self.leaf_index,
+            leaf_hash: self.leaf_hash,
+            id: self.id,
+            organization_id: self.organization_id.as_str(),
+            timestamp: self.timestamp,
+            received_at: self.received_at,
+            sealed_at: self.sealed_at,
+            principal_id: self.principal_id.as_deref(),
+            action: &self.action,
+            target_resource_type: self.target_resource_type.as_deref(),
+            target_resource_id: self.target_resource_id.as_deref(),
+            status: self.status,
+            severity: self.severity,
+            data_classification: self.data_classification,
+            retention_policy: &self.retention_policy,
+            correlation_id: self.correlation_id.as_deref(),
+            claim: self.claim,
+            salt: self.salt,
+            canonical: self.canonical.as_deref(),
+        }
+    }
+
+    /// [`RowRef::differences`].
+    #[must_use]
+    pub fn differences(&self, entry: &[u8]) -> Vec<&'static str> {
+        self.as_ref().differences(entry)
+    }
+
+    /// [`RowRef::write_entry`], into a buffer of its own.
+    #[must_use]
+    pub fn to_entry(&self) -> Option<Vec<u8>> {
+        let mut buffer = Vec::new();
+        self.as_ref().write_entry(&mut buffer).then_some(buffer)
+    }
+
+    /// As [`Self::differences`], for whoever has read the entry already.
+    pub(crate) fn differences_from(
+        &self,
+        header: &HeaderSpans<'_>,
+        leaf: &Digest,
+    ) -> Vec<&'static str> {
+        self.as_ref().differences_from(header, leaf)
+    }
+}
+
+impl RowRef<'_> {
+    /// A row of its own.
+    #[must_use]
+    pub fn to_row(&self) -> EventRow {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        EventRow {
+            ledger: self.ledger,
+            leaf_index: self.leaf_index,
+            leaf_hash: self.leaf_hash,
+            id: self.id,
+            organization_id: OrganizationId::new(self.organization_id),
+            timestamp: self.timestamp,
+            received_at: self.received_at,
+            sealed_at: self.sealed_at,
+            principal_id: owned(self.principal_id),
+            action: self.action.to_owned(),
+            target_resource_type: owned(self.target_resource_type),
+            target_resource_id: owned(self.target_resource_id),
+            status: self.status,
+            severity: self.severity,
+            data_classification: self.data_classification,
+            retention_policy: self.retention_policy.to_owned(),
+            correlation_id: owned(self.correlation_id),
+            claim: self.claim,
+            salt: self.salt,
+            canonical: self.canonical.map(<[u8]>::to_vec),
+        }
+    }
+
     /// Writes the leaf input that this row was committed with, made from its columns alone, over what `buffer` held; `false` when
     /// the body is gone.
     ///
     /// The signer compares it with the entry in the chunk, so that what is signed was reached on two ways.
     pub fn write_entry(&self, buffer: &mut Vec<u8>) -> bool {
-        let body = match (&self.salt, &self.canonical) {
+        let body = match (&self.salt, self.canonical) {
             (Some(salt), Some(canonical)) => body_digest(salt, canonical),
             _ => return false,
         };
         self.write_entry_of(body, buffer);
         true
-    }
-
-    /// As [`Self::write_entry`], into a buffer of its own.
-    #[must_use]
-    pub fn to_entry(&self) -> Option<Vec<u8>> {
-        let mut buffer = Vec::new();
-        self.write_entry(&mut buffer).then_some(buffer)
     }
 
     fn write_entry_of(&self, body: Digest, buffer: &mut Vec<u8>) -> Written {
@@ -182,12 +315,12 @@ impl EventRow {
             ledger: self.ledger,
             index: self.leaf_index,
             id: self.id,
-            organization_id: self.organization_id.as_str(),
+            organization_id: self.organization_id,
             timestamp: self.timestamp,
             received_at: self.received_at,
             sealed_at: self.sealed_at,
             data_classification: self.data_classification,
-            retention_policy: &self.retention_policy,
+            retention_policy: self.retention_policy,
             body,
         };
         header.write(buffer)
@@ -214,7 +347,7 @@ impl EventRow {
     /// Whether the columns make `entry` byte for byte, and the canonical bytes say what the columns say: true of every row that
     /// is what a commit wrote, without an answer to what is wrong with another. `buffer` is only there to be used again.
     pub(crate) fn is_as_sealed(&self, entry: &[u8], leaf: &Digest, buffer: &mut Vec<u8>) -> bool {
-        let (Some(salt), Some(canonical)) = (&self.salt, &self.canonical) else {
+        let (Some(salt), Some(canonical)) = (&self.salt, self.canonical) else {
             return false;
         };
         let written = self.write_entry_of(body_digest(salt, canonical), buffer);
@@ -238,7 +371,7 @@ impl EventRow {
         let mut found = Vec::new();
         self.compare_header(header, &mut found);
         note(&mut found, "leaf_hash", self.leaf_hash == *leaf);
-        match (&self.salt, &self.canonical) {
+        match (&self.salt, self.canonical) {
             (Some(salt), Some(canonical)) => self.compare_body(header, salt, canonical, &mut found),
             (None, None) => {}
             (None, Some(_)) => found.push("salt"),
@@ -258,10 +391,7 @@ impl EventRow {
         note(
             found,
             "organization_id",
-            is_text(
-                header.organization_id,
-                none_if_empty(self.organization_id.as_str()),
-            ),
+            is_text(header.organization_id, none_if_empty(self.organization_id)),
         );
         note(
             found,
@@ -289,7 +419,7 @@ impl EventRow {
         note(
             found,
             "retention_policy",
-            is_text(header.retention_policy, Some(&self.retention_policy)),
+            is_text(header.retention_policy, Some(self.retention_policy)),
         );
     }
 
@@ -324,21 +454,18 @@ impl EventRow {
         note(
             found,
             "principal_id",
-            is_text(said.principal_id, self.principal_id.as_deref()),
+            is_text(said.principal_id, self.principal_id),
         );
-        note(found, "action", is_text(said.action, Some(&self.action)));
+        note(found, "action", is_text(said.action, Some(self.action)));
         note(
             found,
             "target_resource_type",
-            is_text(
-                said.target_resource_type,
-                self.target_resource_type.as_deref(),
-            ),
+            is_text(said.target_resource_type, self.target_resource_type),
         );
         note(
             found,
             "target_resource_id",
-            is_text(said.target_resource_id, self.target_resource_id.as_deref()),
+            is_text(said.target_resource_id, self.target_resource_id),
         );
         note(
             found,
@@ -356,7 +483,7 @@ impl EventRow {
         note(
             found,
             "correlation_id",
-            is_text(said.correlation_id, self.correlation_id.as_deref()),
+            is_text(said.correlation_id, self.correlation_id),
         );
     }
 }
@@ -397,7 +524,7 @@ mod tests {
         fn what_was_sealed_is_seen_at_once(draft in arbitrary::draft()) {
             let sealed = sealed(draft);
             let row = EventRow::of(&sealed);
-            prop_assert!(row.is_as_sealed(&sealed.entry, &sealed.leaf_hash, &mut Vec::new()));
+            prop_assert!(row.as_ref().is_as_sealed(&sealed.entry, &sealed.leaf_hash, &mut Vec::new()));
         }
     }
 }

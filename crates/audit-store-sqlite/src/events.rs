@@ -3,15 +3,18 @@
 use async_trait::async_trait;
 use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{LeafIndex, LedgerId};
-use audit_integrity::row::{EventRow, StoredRow};
+use audit_integrity::row::{EventRow, RowRef, Rows, StoredRow};
 use audit_store::query::OrganizationScope;
 use audit_store::{EventRead, Found, Look, StoreError, StoredEvent};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::{Connection, Row, params};
 
 use crate::code::{LEAF_BITS, bound, ledger_code, position};
 use crate::database::Database;
 use crate::error::{Failure, refused};
-use crate::row::{FOUND, ROW, STORED, read_found, read_row, read_stored, scan_row};
+use crate::row::{
+    FOUND, ROW, STORED, leaf_of, read_found, read_row, read_stored, row_ref, scan_row,
+};
 use crate::step::Step;
 
 /// Identities a call may name (`EventRead::find`).
@@ -238,20 +241,52 @@ fn visit_between(
         "SELECT {ROW} FROM audit_event WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([start, end, max])?;
-    let mut failure = None;
-    let mut readable = std::iter::from_fn(|| {
-        let row = rows.next().map_err(Failure::from);
-        match row.and_then(|row| row.map(scan_row).transpose()) {
-            Ok(row) => row,
-            Err(error) => {
-                failure = Some(error);
-                None
-            }
+    let mut rows = RowsInPlace::new(statement.query([start, end, max])?);
+    look(&mut rows);
+    rows.failure.map_or(Ok(()), Err)
+}
+
+/// Rows of a running statement, shown where SQLite has them. After a failure there are no more.
+struct RowsInPlace<'stmt> {
+    rows: rusqlite::Rows<'stmt>,
+    /// Of the next row; asked for more often than the row.
+    leaf: Option<LeafIndex>,
+    failure: Option<Failure>,
+}
+
+impl<'stmt> RowsInPlace<'stmt> {
+    fn new(rows: rusqlite::Rows<'stmt>) -> Self {
+        let mut this = Self {
+            rows,
+            leaf: None,
+            failure: None,
+        };
+        this.skip();
+        this
+    }
+}
+
+impl Rows for RowsInPlace<'_> {
+    fn leaf(&self) -> Option<LeafIndex> {
+        self.leaf
+    }
+
+    fn next_row(&self) -> Option<RowRef<'_>> {
+        self.rows.get().and_then(|row| row_ref(row).ok())
+    }
+
+    fn take(&mut self) -> Option<StoredRow> {
+        let row = scan_row(self.rows.get()?);
+        self.skip();
+        row.map_err(|failure| self.failure = Some(failure)).ok()
+    }
+
+    fn skip(&mut self) {
+        if let Err(error) = self.rows.advance() {
+            self.failure = Some(error.into());
         }
-    });
-    look(&mut readable.by_ref().fuse());
-    failure.map_or(Ok(()), Err)
+        self.leaf = self.rows.get().and_then(leaf_of);
+    }
 }
 
 /// Walks the identity index in its order; equal neighbours in (id, organisation) are one reused id.

@@ -3,7 +3,7 @@
 use audit_event::{EventId, Identity, OrganizationId};
 use audit_integrity::entry::Salt;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
-use audit_integrity::row::{EventRow, StoredRow};
+use audit_integrity::row::{EventRow, RowRef, StoredRow};
 use audit_store::{Found, StoreError, StoredEvent};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
@@ -183,12 +183,10 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn optional_text(&self, index: usize, column: &str) -> Result<Option<String>, StoreError> {
+    fn optional_text(&self, index: usize, column: &str) -> Result<Option<&'a str>, StoreError> {
         match self.value(index, column)? {
             ValueRef::Null => Ok(None),
-            value => self
-                .text_of(value, column)
-                .map(|text| Some(text.to_owned())),
+            value => self.text_of(value, column).map(Some),
         }
     }
 
@@ -215,10 +213,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Not checked to be UTF-8: whoever parses it does, and verification must see the bytes as they are.
-    fn canonical(&self, index: usize) -> Result<Option<Vec<u8>>, StoreError> {
+    fn canonical(&self, index: usize) -> Result<Option<&'a [u8]>, StoreError> {
         match self.value(index, "canonical")? {
             ValueRef::Null => Ok(None),
-            ValueRef::Text(bytes) => Ok(Some(bytes.to_vec())),
+            ValueRef::Text(bytes) => Ok(Some(bytes)),
             _ => Err(self.bad("canonical")),
         }
     }
@@ -226,30 +224,48 @@ impl<'a> Reader<'a, '_> {
 
 /// A row of [`ROW`].
 pub(crate) fn read_row(row: &Row<'_>) -> Result<EventRow, StoreError> {
+    row_ref(row).map(|row| row.to_row())
+}
+
+/// A row of [`ROW`], as it lies in SQLite's memory.
+pub(crate) fn row_ref<'a>(row: &'a Row<'_>) -> Result<RowRef<'a>, StoreError> {
     let read = Reader::new(row)?;
     let (ledger, leaf_index) = code::address(read.position)?;
-    Ok(EventRow {
+    Ok(RowRef {
         ledger,
         leaf_index,
         id: EventId::from_bytes(read.bytes(1, "id")?),
-        organization_id: OrganizationId::new(read.text(2, "organization_id")?),
+        organization_id: read.text(2, "organization_id")?,
         timestamp: read.time(3, "timestamp")?,
         received_at: read.time(4, "received_at")?,
         sealed_at: read.time(5, "sealed_at")?,
         principal_id: read.optional_text(6, "principal_id")?,
-        action: read.text(7, "action")?.to_owned(),
+        action: read.text(7, "action")?,
         target_resource_type: read.optional_text(8, "target_resource_type")?,
         target_resource_id: read.optional_text(9, "target_resource_id")?,
         status: read.code(10, "status", code::status_of)?,
         severity: read.code(11, "severity", code::severity_of)?,
         data_classification: read.code(12, "data_classification", code::classification_of)?,
-        retention_policy: read.text(13, "retention_policy")?.to_owned(),
+        retention_policy: read.text(13, "retention_policy")?,
         correlation_id: read.optional_text(14, "correlation_id")?,
         leaf_hash: Digest(read.bytes(15, "leaf_hash")?),
         claim: Digest(read.bytes(16, "claim")?),
         salt: read.salt(17)?,
         canonical: read.canonical(18)?,
     })
+}
+
+/// The leaf under whose address a row of [`ROW`] is stored; as [`scan_row`] has it where no ledger has such an address.
+pub(crate) fn leaf_of(row: &Row<'_>) -> Option<LeafIndex> {
+    let position = Reader::new(row).ok()?.position;
+    Some(scanned_address(position).1)
+}
+
+fn scanned_address(position: i64) -> (LedgerId, LeafIndex) {
+    code::address(position).unwrap_or((
+        LedgerId::Events(u16::MAX),
+        LeafIndex(position.unsigned_abs()),
+    ))
 }
 
 /// A row of [`ROW`] as verification meets it. Only its position must be readable; a ledger number that none can have counts as
@@ -261,10 +277,7 @@ pub(crate) fn scan_row(row: &Row<'_>) -> Result<StoredRow, Failure> {
         Err(error) => return Err(error.into()),
     };
     let position = Reader::new(row)?.position;
-    let (ledger, leaf_index) = code::address(position).unwrap_or((
-        LedgerId::Events(u16::MAX),
-        LeafIndex(position.unsigned_abs()),
-    ));
+    let (ledger, leaf_index) = scanned_address(position);
     // `Reader::bad` names the column last.
     let column = error.rsplit(": ").next().unwrap_or_default().to_owned();
     let event_id = Reader::new(row)?.bytes(1, "id").ok();
@@ -286,7 +299,7 @@ pub(crate) fn read_stored(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
         timestamp: read.time(3, "timestamp")?,
         sealed_at: read.time(4, "sealed_at")?,
         leaf_hash: Digest(read.bytes(5, "leaf_hash")?),
-        canonical: read.canonical(6)?,
+        canonical: read.canonical(6)?.map(<[u8]>::to_vec),
         ledger,
         leaf_index,
     })

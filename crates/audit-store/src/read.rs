@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
-use audit_integrity::row::{EventRow, StoredRow};
+use audit_integrity::row::{EventRow, Rows, StoredRow};
 
 use crate::error::StoreError;
 use crate::query::OrganizationScope;
@@ -48,7 +48,7 @@ pub struct Found {
 }
 
 /// What looks at the rows of [`EventRead::visit`].
-pub type Look = Box<dyn FnOnce(&mut dyn Iterator<Item = StoredRow>) + Send>;
+pub type Look = Box<dyn FnOnce(&mut dyn Rows) + Send>;
 
 /// **Port.** Events by address. Sees every commit that has returned; callable concurrently; cancellable.
 #[async_trait]
@@ -88,10 +88,10 @@ pub trait EventRead: Send + Sync + std::fmt::Debug {
         max: u32,
     ) -> Result<Vec<StoredRow>, StoreError>;
 
-    /// As [`Self::scan`], with the rows handed to `look` one by one instead of given back.
+    /// As [`Self::scan`], with the rows shown to `look` one by one instead of given back.
     ///
-    /// An adapter that reads on a thread of its own calls `look` there: a row is looked at where it was read, not copied to
-    /// another core. When it fails, `look` may have seen some of the rows. It must not be long: a connection waits for it.
+    /// An adapter that reads on a thread of its own calls `look` there: a row is looked at where it was read, neither copied
+    /// nor taken to another core. When it fails, `look` may have seen some of the rows. It must not be long: a connection waits for it.
     async fn visit(
         &self,
         ledger: LedgerId,
@@ -125,7 +125,7 @@ impl dyn EventRead + '_ {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut dyn Iterator<Item = StoredRow>) -> T + Send + 'static,
+        F: FnOnce(&mut dyn Rows) -> T + Send + 'static,
     {
         let found = Arc::new(Mutex::new(None));
         let seen = Arc::clone(&found);

@@ -4,17 +4,44 @@ use std::borrow::Cow;
 
 use audit_event::EventId;
 
-use super::ledger::{ChunkBytes, ControlBytes, LedgerCheck};
+use super::ledger::{ChunkBytes, ControlBytes, LedgerCheck, skip_below};
 use super::places::{Place, Stranger, Verdict};
 use super::{FindingKind, Outcome};
 use crate::digest::{equal_in_constant_time, leaf_hash};
 use crate::documents::ControlDocument;
 use crate::entry::{EntryHeader, EntryKind, body_digest};
 use crate::ledger::{Digest, LedgerId};
-use crate::row::{EventRow, StoredRow};
+use crate::row::{EventRow, Rows, StoredRow};
 use crate::said::{HeaderSpans, id_of, is_ledger, is_number, time_of};
 
 impl LedgerCheck {
+    /// Whether the next leaf is what was sealed, as nearly all are: entry, listed hash and next row agree in every byte. Then it
+    /// is counted and in the tree; else nothing happened, and [`Self::leaf`] finds out what is wrong.
+    pub(super) fn is_as_sealed(
+        &mut self,
+        index: u64,
+        entry: Option<&[u8]>,
+        listed: Option<Digest>,
+        rows: &mut (impl Rows + ?Sized),
+    ) -> bool {
+        skip_below(rows, index);
+        let (Some(entry), Some(listed)) = (entry, listed) else {
+            return false;
+        };
+        let sealed = rows.next_row().filter(|row| {
+            (row.ledger, row.leaf_index.0) == (self.setup.ledger, index)
+                && self.setup.window.contains(row.timestamp)
+                && leaf_hash(entry) == listed
+                && row.is_as_sealed(entry, &listed, &mut self.buffer)
+        });
+        let Some(id) = sealed.map(|row| row.id) else {
+            return false;
+        };
+        self.pend(index, Some(id));
+        self.grow(Some(listed), Some(id));
+        true
+    }
+
     /// Judges the leaf at the next position of an event ledger. `known` is what a tile says, where the chunk is gone.
     pub(super) fn leaf(
         &mut self,
@@ -63,15 +90,6 @@ impl LedgerCheck {
         row: Option<&StoredRow>,
         intact: bool,
     ) -> Option<EventId> {
-        if let Some(StoredRow::Readable(row)) = row
-            && intact
-            && (row.ledger, row.leaf_index.0) == (self.setup.ledger, index)
-            && self.setup.window.contains(row.timestamp)
-            && row.is_as_sealed(entry, &leaf, &mut self.buffer)
-        {
-            self.pend(index, Some(row.id));
-            return Some(row.id);
-        }
         let Some(header) = HeaderSpans::of_entry(entry) else {
             self.report.count(Outcome::Tampered, 1);
             let (kind, detail) = match EntryHeader::from_entry(entry) {
@@ -234,7 +252,7 @@ impl LedgerCheck {
 
     /// Leaves of the directory up to `to` that no chunk holds.
     pub fn control_gap(&mut self, to: u64) {
-        self.gap(to, &[], &std::collections::BTreeMap::new());
+        self.gap(to, Vec::new(), &std::collections::BTreeMap::new());
     }
 
     /// A control document without an entry.

@@ -2,9 +2,7 @@
 
 mod ending;
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 use std::sync::Arc;
 
 use audit_event::{EventId, Timestamp};
@@ -20,7 +18,7 @@ use crate::entry::Salt;
 use crate::head::Head;
 use crate::keys::LaneKey;
 use crate::ledger::{Digest, LeafIndex, LedgerId, Origin};
-use crate::row::StoredRow;
+use crate::row::{Rows, StoredRow};
 use crate::tile::digests_of;
 use crate::tree::{SIZE_MAX, Tree};
 
@@ -305,12 +303,12 @@ impl LedgerCheck {
     }
 
     /// Leaves up to `to` that no chunk holds; `rows` are those stored in between, `known` what full tiles say the leaves are.
-    pub fn gap(&mut self, to: u64, rows: &[StoredRow], known: &BTreeMap<u64, Digest>) {
-        let mut rows = rows.iter().peekable();
+    pub fn gap(&mut self, to: u64, rows: Vec<StoredRow>, known: &BTreeMap<u64, Digest>) {
+        let mut rows = rows.into_iter();
         while self.next < to {
             let (row, more) = rows_at(&mut rows, self.next, None);
             if row.is_none() && !known.contains_key(&self.next) {
-                let end = rows.peek().map_or(to, |row| row.address().1.0.min(to));
+                let end = rows.leaf().map_or(to, |leaf| leaf.0.min(to));
                 let end = known
                     .range(self.next..end)
                     .next()
@@ -318,8 +316,8 @@ impl LedgerCheck {
                 self.lost(end);
             } else {
                 let index = self.next;
-                self.leaf(index, None, None, row, known.get(&index).copied());
-                more.into_iter().for_each(|row| self.surplus_row(row));
+                self.leaf(index, None, None, row.as_ref(), known.get(&index).copied());
+                more.iter().for_each(|row| self.surplus_row(row));
             }
         }
     }
@@ -342,11 +340,7 @@ impl LedgerCheck {
 
     /// The chunk at the next leaf, with the rows stored from there on, in order; rows behind it are left for the next one. A
     /// chunk that lies elsewhere is a finding, and only what it says of leaves from the next one on is looked at.
-    pub fn chunk<R: Borrow<StoredRow>>(
-        &mut self,
-        chunk: &ChunkBytes<'_>,
-        rows: &mut Peekable<impl Iterator<Item = R>>,
-    ) {
+    pub fn chunk(&mut self, chunk: &ChunkBytes<'_>, rows: &mut (impl Rows + ?Sized)) {
         let (bundle, listed, count) = self.open(chunk);
         let skip = self.next.saturating_sub(chunk.first_leaf);
         if skip > 0 || chunk.first_leaf > self.next {
@@ -362,10 +356,18 @@ impl LedgerCheck {
         for place in usize::try_from(skip).unwrap_or(usize::MAX)..count {
             let index = self.next;
             let entry = bundle.as_ref().and_then(|bundle| bundle.get(place));
-            let (row, more) = rows_at(rows, index, entry);
-            let row = row.as_ref().map(Borrow::borrow);
-            self.leaf(index, entry, listed.get(place).copied(), row, None);
-            more.iter().for_each(|row| self.surplus_row(row.borrow()));
+            let listed = listed.get(place).copied();
+            if self.is_as_sealed(index, entry, listed, rows) {
+                rows.skip();
+                let (row, more) = rows_at(rows, index, None);
+                row.iter()
+                    .chain(&more)
+                    .for_each(|row| self.surplus_row(row));
+            } else {
+                let (row, more) = rows_at(rows, index, entry);
+                self.leaf(index, entry, listed, row.as_ref(), None);
+                more.iter().for_each(|row| self.surplus_row(row));
+            }
         }
     }
 
@@ -530,22 +532,31 @@ impl Anchored {
 
 /// The row stored at a leaf, when it is the next one, and further rows that claim the same address: no database can have one key
 /// for addresses and another for identities over all of its partitions. Of several the one that the entry speaks of is taken.
-pub(super) fn rows_at<R: Borrow<StoredRow>>(
-    rows: &mut Peekable<impl Iterator<Item = R>>,
+fn rows_at(
+    rows: &mut (impl Rows + ?Sized),
     leaf: u64,
     entry: Option<&[u8]>,
-) -> (Option<R>, Vec<R>) {
-    let leaf_of = |row: &R| row.borrow().address().1.0;
-    while rows.next_if(|row| leaf_of(row) < leaf).is_some() {}
-    let mut taken = rows.next_if(|row| leaf_of(row) == leaf);
+) -> (Option<StoredRow>, Vec<StoredRow>) {
+    skip_below(rows, leaf);
+    let mut take = || {
+        let is_there = rows.leaf() == Some(LeafIndex(leaf));
+        is_there.then(|| rows.take()).flatten()
+    };
+    let mut taken = take();
     let mut more = Vec::new();
-    while let Some(other) = rows.next_if(|row| leaf_of(row) == leaf) {
+    while let Some(other) = take() {
         match entry {
-            Some(entry) if is_of(other.borrow(), entry) => more.extend(taken.replace(other)),
+            Some(entry) if is_of(&other, entry) => more.extend(taken.replace(other)),
             _ => more.push(other),
         }
     }
     (taken, more)
+}
+
+pub(super) fn skip_below(rows: &mut (impl Rows + ?Sized), leaf: u64) {
+    while rows.leaf().is_some_and(|at| at.0 < leaf) {
+        rows.skip();
+    }
 }
 
 fn is_of(row: &StoredRow, entry: &[u8]) -> bool {

@@ -99,7 +99,7 @@ fn verify(
             entries: &entries,
             leaf_hashes: &bytes_of(&leaves),
         },
-        &mut rows.iter().peekable(),
+        &mut Vec::from(rows).into_iter(),
     );
     check.finish()
 }
@@ -344,7 +344,7 @@ fn without_its_key_nothing_is_valid() {
         controls: Arc::default(),
     };
     let mut check = LedgerCheck::new(setup);
-    check.gap(3, &rows(&events), &BTreeMap::new());
+    check.gap(3, rows(&events), &BTreeMap::new());
     let report = check.finish();
     assert!(report.has(FindingKind::KeyMissing));
     assert_eq!(report.outcomes.valid, 0);

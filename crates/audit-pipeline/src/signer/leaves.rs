@@ -6,7 +6,7 @@ use audit_integrity::digest::leaf_hash;
 use audit_integrity::entry::{EntryHeader, EntryKind, body_digest};
 use audit_integrity::head::CompactRange;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
-use audit_integrity::row::StoredRow;
+use audit_integrity::row::Rows;
 use audit_integrity::tile::digests_of;
 use audit_store::{Chunk, LedgerInfo, StoreError};
 
@@ -103,15 +103,19 @@ impl Signer {
     ) -> Result<Vec<Digest>, SignError> {
         let first = chunk.first_leaf;
         let leaves = first..LeafIndex(first.0 + u64::from(chunk.count));
-        let look = move |rows: &mut dyn Iterator<Item = StoredRow>| {
+        let look = move |rows: &mut dyn Rows| {
             let mut buffer = Vec::new();
-            rows.zip(bundle.iter())
-                .zip(first.0..)
-                .map(|((row, entry), leaf)| {
-                    let address = (ledger, LeafIndex(leaf));
-                    event_leaf(&row, address, entry, &mut buffer)
-                })
-                .collect::<Result<_, _>>()
+            let mut made = Vec::with_capacity(bundle.len());
+            for (entry, leaf) in bundle.iter().zip(first.0..) {
+                made.push(event_leaf(
+                    rows,
+                    (ledger, LeafIndex(leaf)),
+                    entry,
+                    &mut buffer,
+                )?);
+                rows.skip();
+            }
+            Ok(made)
         };
         let events = &*self.ports.events;
         let made: Result<Vec<_>, String> = evidence(
@@ -149,20 +153,17 @@ impl Signer {
     }
 }
 
-/// The leaf that a row makes; an error when row and entry are not what a commit wrote at this address.
+/// The leaf that the next row makes; an error when row and entry are not what a commit wrote at this address.
 fn event_leaf(
-    row: &StoredRow,
+    rows: &dyn Rows,
     address: (LedgerId, LeafIndex),
     entry: &[u8],
     buffer: &mut Vec<u8>,
 ) -> Result<Digest, String> {
     let leaf = address.1.0;
-    let row = match row {
-        StoredRow::Readable(row) => row,
-        StoredRow::Unreadable { column, .. } => {
-            return Err(format!("the row at leaf {leaf}: {column} cannot be read"));
-        }
-    };
+    let row = rows
+        .next_row()
+        .ok_or_else(|| format!("the row at leaf {leaf} is gone or cannot be read"))?;
     if !row.write_entry(buffer) {
         return Err(format!("the body at leaf {leaf} is gone"));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use audit_integrity::checkpoint::Checkpoint;
 use audit_integrity::head::LedgerState;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId, Origin};
-use audit_integrity::row::StoredRow;
+use audit_integrity::row::{Rows, StoredRow};
 use audit_integrity::tile::{FullTile, TILE_WIDTH, TileId, digests_of};
 use audit_integrity::verify::{
     ChunkBytes, Controls, FindingKind, LedgerCheck, Outcome, Report, Setup, Source,
@@ -182,13 +182,12 @@ impl Verification {
     ) -> Result<LedgerCheck, VerifyError> {
         let next = check.next_leaf();
         let max = u32::try_from(to.saturating_sub(next.0)).unwrap_or(u32::MAX);
-        let look = move |rows: &mut dyn Iterator<Item = StoredRow>| {
-            let mut rows = rows.peekable();
+        let look = move |rows: &mut dyn Rows| {
             for chunk in &chunks {
                 if chunk.first_leaf > check.next_leaf() {
                     break;
                 }
-                check.chunk(&chunk_bytes(chunk), &mut rows);
+                check.chunk(&chunk_bytes(chunk), rows);
             }
             check
         };
@@ -259,7 +258,7 @@ impl Verification {
                 }
             }
             notes.feed(check, step).await?;
-            check.gap(step, &rows, &known);
+            check.gap(step, rows, &known);
         }
         Ok(())
     }
