@@ -5,7 +5,7 @@ use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 use audit_integrity::row::{EventRow, StoredRow};
 use audit_store::query::OrganizationScope;
-use audit_store::{EventRead, Found, StoreError, StoredEvent};
+use audit_store::{EventRead, Found, Look, StoreError, StoredEvent};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -13,7 +13,9 @@ use uuid::Uuid;
 use crate::code::{LEAF_BITS, bound, ledger_code, position};
 use crate::database::Database;
 use crate::error::refused;
-use crate::row::{FOUND, ROW, STORED, position_of, read_found, read_row, read_stored, scan_row};
+use crate::row::{
+    FOUND, ROW, RowsInAnswer, STORED, position_of, read_found, read_row, read_stored, scan_row,
+};
 use crate::value::{Micros, get};
 
 /// Identities a call may name (`EventRead::find`).
@@ -119,6 +121,21 @@ impl EventRead for Database {
             .await
     }
 
+    async fn visit(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+        look: Look,
+    ) -> Result<(), StoreError> {
+        let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
+        let answers = self.answers_between("visit event rows", start, end, max);
+        let mut rows = RowsInAnswer::new(answers.await?);
+        look(&mut rows);
+        rows.failure.map_or(Ok(()), Err)
+    }
+
     async fn strays(&self, ledgers: &[LedgerId], max: u32) -> Result<Vec<StoredRow>, StoreError> {
         let mut found = Vec::new();
         for (start, end) in gaps(ledgers)? {
@@ -177,6 +194,17 @@ impl Database {
         max: u32,
         read: fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        let rows = self.answers_between(what, start, end, max).await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn answers_between(
+        &self,
+        what: &'static str,
+        start: i64,
+        end: i64,
+        max: u32,
+    ) -> Result<Vec<Row>, StoreError> {
         let sql = format!(
             "SELECT {ROW} FROM audit.audit_event WHERE position >= $1 AND position < $2 ORDER BY position
             FETCH FIRST $3 ROWS WITH TIES"
@@ -193,13 +221,10 @@ impl Database {
             let params: [(&(dyn ToSql + Sync), Type); 3] =
                 [(&next, Type::INT8), (&end, Type::INT8), (&step, Type::INT8)];
             let rows = self.primary.query_range(what, &sql, &params).await?;
-            for row in &rows {
-                found.push(read(row)?);
-            }
-            match rows.last() {
-                Some(last) if rows.len() as u64 >= step.unsigned_abs() => {
-                    next = position_of(last)?.saturating_add(1);
-                }
+            let is_full = rows.len() as u64 >= step.unsigned_abs();
+            found.extend(rows);
+            match found.last() {
+                Some(last) if is_full => next = position_of(last)?.saturating_add(1),
                 _ => return Ok(found),
             }
         }

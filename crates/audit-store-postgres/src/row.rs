@@ -3,7 +3,7 @@
 use audit_event::{EventId, Identity, OrganizationId};
 use audit_integrity::entry::Salt;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
-use audit_integrity::row::{EventRow, StoredRow};
+use audit_integrity::row::{EventRow, RowRef, Rows, StoredRow};
 use audit_store::{Found, StoreError, StoredEvent};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -88,21 +88,26 @@ impl<'a> Reader<'a> {
             .map_err(|_length| self.bad("salt"))
     }
 
-    fn canonical(&self, index: usize) -> Result<Option<Vec<u8>>, StoreError> {
-        let text: Option<String> = self.value(index, "canonical")?;
-        Ok(text.map(String::into_bytes))
+    fn canonical(&self, index: usize) -> Result<Option<&'a [u8]>, StoreError> {
+        let text: Option<&str> = self.value(index, "canonical")?;
+        Ok(text.map(str::as_bytes))
     }
 }
 
 /// A row of [`ROW`].
 pub(crate) fn read_row(row: &Row) -> Result<EventRow, StoreError> {
+    row_ref(row).map(|row| row.to_row())
+}
+
+/// A row of [`ROW`], as it lies in the server's answer.
+pub(crate) fn row_ref(row: &Row) -> Result<RowRef<'_>, StoreError> {
     let read = Reader::new(row)?;
     let (ledger, leaf_index) = code::address(read.position)?;
-    Ok(EventRow {
+    Ok(RowRef {
         ledger,
         leaf_index,
         id: read.id()?,
-        organization_id: read.organization()?,
+        organization_id: read.value(2, "organization_id")?,
         timestamp: read.time(3, "timestamp")?,
         received_at: read.time(4, "received_at")?,
         sealed_at: read.time(5, "sealed_at")?,
@@ -122,8 +127,54 @@ pub(crate) fn read_row(row: &Row) -> Result<EventRow, StoreError> {
     })
 }
 
-/// A row of [`ROW`] as verification meets it. Only its position must be readable; a ledger number that none can have counts as
-/// the greatest.
+/// The address that a row of [`ROW`] is stored under; a ledger number that none can have counts as the greatest.
+fn scanned_address(position: i64) -> (LedgerId, LeafIndex) {
+    code::address(position).unwrap_or((
+        LedgerId::Events(u16::MAX),
+        LeafIndex(position.unsigned_abs()),
+    ))
+}
+
+/// Rows of [`ROW`], shown where the server's answer has them. After one without a position there are no more.
+pub(crate) struct RowsInAnswer {
+    rows: std::vec::IntoIter<Row>,
+    pub(crate) failure: Option<StoreError>,
+}
+
+impl RowsInAnswer {
+    pub(crate) fn new(rows: Vec<Row>) -> Self {
+        Self {
+            rows: rows.into_iter(),
+            failure: None,
+        }
+    }
+
+    fn first(&self) -> Option<&Row> {
+        self.rows.as_slice().first()
+    }
+}
+
+impl Rows for RowsInAnswer {
+    fn leaf(&self) -> Option<LeafIndex> {
+        let position = Reader::new(self.first()?).ok()?.position;
+        Some(scanned_address(position).1)
+    }
+
+    fn next_row(&self) -> Option<RowRef<'_>> {
+        row_ref(self.first()?).ok()
+    }
+
+    fn take(&mut self) -> Option<StoredRow> {
+        let row = scan_row(&self.rows.next()?);
+        row.map_err(|failure| self.failure = Some(failure)).ok()
+    }
+
+    fn skip(&mut self) {
+        self.rows.next();
+    }
+}
+
+/// A row of [`ROW`] as verification meets it. Only its position must be readable.
 pub(crate) fn scan_row(row: &Row) -> Result<StoredRow, StoreError> {
     let error = match read_row(row) {
         Ok(row) => return Ok(StoredRow::Readable(row)),
@@ -131,10 +182,7 @@ pub(crate) fn scan_row(row: &Row) -> Result<StoredRow, StoreError> {
         Err(error) => return Err(error),
     };
     let read = Reader::new(row)?;
-    let (ledger, leaf_index) = code::address(read.position).unwrap_or((
-        LedgerId::Events(u16::MAX),
-        LeafIndex(read.position.unsigned_abs()),
-    ));
+    let (ledger, leaf_index) = scanned_address(read.position);
     // `Reader::bad` names the column last.
     let column = error.rsplit(": ").next().unwrap_or_default().to_owned();
     Ok(StoredRow::Unreadable {
@@ -155,7 +203,7 @@ pub(crate) fn read_stored(row: &Row) -> Result<StoredEvent, StoreError> {
         timestamp: read.time(3, "timestamp")?,
         sealed_at: read.time(4, "sealed_at")?,
         leaf_hash: read.digest(5, "leaf_hash")?,
-        canonical: read.canonical(6)?,
+        canonical: read.canonical(6)?.map(<[u8]>::to_vec),
         ledger,
         leaf_index,
     })
