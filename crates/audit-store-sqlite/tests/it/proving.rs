@@ -2,6 +2,7 @@
 
 mod deployment;
 mod following;
+mod parts;
 mod runs;
 mod signing;
 mod tamper_columns;

@@ -2,7 +2,8 @@
 
 use audit_integrity::verify::{FindingKind, Outcome, RunResult};
 
-use super::deployment::{Deployment, FILLED, id, shape};
+use super::deployment::{Deployment, FILLED};
+use super::parts::{id, shape};
 
 /// The event whose row is changed: in the middle of a commit and of a tile.
 const LEAF: u64 = 700;

@@ -6,9 +6,8 @@ use audit_integrity::row::EventRow;
 use audit_integrity::verify::{FindingKind, Outcome, Report, RunResult};
 use audit_pipeline::VerifyRequest;
 
-use super::deployment::{
-    Deployment, FILLED, LEDGER, OLD, bytea, chunk_of, id, old_database, sealed, server, shape,
-};
+use super::deployment::{Deployment, FILLED, LEDGER, OLD, bytea, old_database, server};
+use super::parts::{chunk_of, id, sealed, shape};
 
 const GONE: u64 = FILLED - OLD;
 

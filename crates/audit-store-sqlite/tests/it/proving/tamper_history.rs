@@ -11,7 +11,8 @@ use audit_store_sqlite::DATABASE_FILE;
 use rusqlite::Connection;
 use std::sync::Arc;
 
-use super::deployment::{Deployment, FILLED, LEDGER, OLD, chunk_of, id, roll_back, sealed, shape};
+use super::deployment::{Deployment, FILLED, LEDGER, OLD, roll_back};
+use super::parts::{chunk_of, id, sealed, shape};
 
 const GONE: u64 = FILLED - OLD;
 

@@ -6,7 +6,8 @@ use audit_integrity::ledger::LedgerId;
 use audit_integrity::row::EventRow;
 use audit_integrity::verify::{FindingKind, Outcome, Report, RunResult};
 
-use super::deployment::{Deployment, Expected, FILLED, id, sealed, shape};
+use super::deployment::{Deployment, FILLED};
+use super::parts::{Expected, id, sealed, shape};
 
 use FindingKind::{
     BadCheckpoint, BadChunk, BadMac, BadTile, Deleted, Edited, ForgedControl, Inserted, Reordered,
@@ -476,7 +477,7 @@ async fn an_event_rewritten_everywhere_but_in_its_tile_is_named() {
     let deployment = Deployment::filled().await;
     let mut forged = sealed(601..900, 601);
     forged[99] = sealed(50_000..50_001, 700).remove(0);
-    let chunk = super::deployment::chunk_of(&forged);
+    let chunk = super::parts::chunk_of(&forged);
     let row = EventRow::of(&forged[99]);
     deployment.rewrite(601, &chunk, &row);
     let report = deployment.verify().await;
