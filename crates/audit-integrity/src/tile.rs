@@ -16,6 +16,22 @@ pub struct TileId {
     pub index: u64,
 }
 
+impl TileId {
+    /// The id after which the tiles from this one on come, in the order of level and index; `None` when that is all of them.
+    #[must_use]
+    pub fn before(self) -> Option<Self> {
+        match (self.level.checked_sub(1), self.index.checked_sub(1)) {
+            (_, Some(index)) => Some(Self { index, ..self }),
+            // The greatest that a store can hold, even a tampered one.
+            (Some(level), None) => Some(Self {
+                level,
+                index: i64::MAX.unsigned_abs(),
+            }),
+            (None, None) => None,
+        }
+    }
+}
+
 /// A full tile: 256 hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FullTile {

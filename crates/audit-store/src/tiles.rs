@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
 use audit_integrity::tile::{TILE_WIDTH, TileId, TileRef};
-use audit_integrity::tree::SIZE_MAX;
 
 use crate::{Chunk, LedgerRead, StoreError};
 
@@ -86,16 +85,10 @@ impl Tiles {
         first: TileId,
         max: u16,
     ) -> Result<Vec<(TileId, Digest)>, StoreError> {
-        // Asked for is what comes after another: the one before, or, for the first of a level, all that the level below can have.
-        let before = match (first.level.checked_sub(1), first.index.checked_sub(1)) {
-            (_, Some(index)) => Some(TileId { index, ..first }),
-            (Some(level), None) => Some(TileId {
-                level,
-                index: SIZE_MAX,
-            }),
-            (None, None) => None,
-        };
-        let tiles = self.ledgers.tiles(ledger, before, max.into()).await?;
+        let tiles = self
+            .ledgers
+            .tiles(ledger, first.before(), max.into())
+            .await?;
         let learnt: Vec<_> = tiles.iter().map(|tile| (tile.id, tile.root())).collect();
         let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
         if roots.len() + learnt.len() > ROOTS_MAX {

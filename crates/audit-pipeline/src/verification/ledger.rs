@@ -310,7 +310,7 @@ impl Verification {
         for run in ids.chunk_by(|a, b| a.level == b.level && a.index + 1 == b.index) {
             let [first, ..] = run else { continue };
             let max = u32::try_from(run.len()).unwrap_or(u32::MAX);
-            match self.ports.ledgers.tiles(ledger, before(*first), max).await {
+            match self.ports.ledgers.tiles(ledger, first.before(), max).await {
                 Err(StoreError::Malformed { .. }) => {
                     for id in run {
                         match self.ports.ledgers.tile(ledger, *id).await {
@@ -362,11 +362,11 @@ impl Verification {
     ) -> Result<(), VerifyError> {
         for level in 0..LEVELS {
             let full = |size: u64| size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
-            let after = before(TileId {
+            let first = TileId {
                 level,
                 index: full(ends),
-            });
-            let tiles = match self.ports.ledgers.tiles(ledger, after, 1).await {
+            };
+            let tiles = match self.ports.ledgers.tiles(ledger, first.before(), 1).await {
                 Err(StoreError::Malformed { .. }) => Vec::new(),
                 tiles => tiles?,
             };
@@ -460,18 +460,5 @@ pub(super) fn chunk_bytes(chunk: &Chunk) -> ChunkBytes<'_> {
         count: chunk.count,
         entries: &chunk.entries,
         leaf_hashes: &chunk.leaf_hashes,
-    }
-}
-
-/// The id after which the tiles from `id` on come; `None` when that is all of them.
-fn before(id: TileId) -> Option<TileId> {
-    let level = id.level.checked_sub(1);
-    match (id.index.checked_sub(1), level) {
-        (Some(index), _) => Some(TileId { index, ..id }),
-        (None, Some(level)) => Some(TileId {
-            level,
-            index: i64::MAX.unsigned_abs(),
-        }),
-        (None, None) => None,
     }
 }
