@@ -163,21 +163,15 @@ async fn entries(
         count,
         |chunk, skip, take| {
             let bundle = Bundle::decompress(&chunk.entries, chunk.count)
-                .map_err(|_source| absent(ledger, "a readable chunk"))?;
+                .map_err(|_source| StoreError::lacking(ledger, "a readable chunk"))?;
             all.extend(bundle.iter().skip(skip).take(take).map(<[u8]>::to_vec));
             Ok(())
         },
     )
     .await?;
     let bundle = Bundle::of(all.iter().map(Vec::as_slice))
-        .map_err(|_source| absent(ledger, "entries of a sane length"))?;
+        .map_err(|_source| StoreError::lacking(ledger, "entries of a sane length"))?;
     Ok(bundle.encoded().to_vec())
-}
-
-fn absent(ledger: LedgerId, what: &str) -> StoreError {
-    StoreError::Malformed {
-        what: format!("ledger {ledger} lacks {what}"),
-    }
 }
 
 /// The ledger of a path segment.
@@ -309,7 +303,7 @@ async fn leaf_input(state: &AppState, ledger: LedgerId, index: LeafIndex) -> Htt
     let ledgers = &*state.store.ledgers;
     for_each_chunk(ledgers, ledger, index, 1, |chunk, skip, _| {
         let bundle = Bundle::decompress(&chunk.entries, chunk.count)
-            .map_err(|_source| absent(ledger, "a readable chunk"))?;
+            .map_err(|_source| StoreError::lacking(ledger, "a readable chunk"))?;
         found = bundle.get(skip).map(<[u8]>::to_vec);
         Ok(())
     })

@@ -254,15 +254,6 @@ impl EventRow {
         let mut buffer = Vec::new();
         self.as_ref().write_entry(&mut buffer).then_some(buffer)
     }
-
-    /// As [`Self::differences`], for whoever has read the entry already.
-    pub(crate) fn differences_from(
-        &self,
-        header: &HeaderSpans<'_>,
-        leaf: &Digest,
-    ) -> Vec<&'static str> {
-        self.as_ref().differences_from(header, leaf)
-    }
 }
 
 impl RowRef<'_> {

@@ -2,7 +2,7 @@
 
 use audit_event::{EventId, Identity, OrganizationId};
 use audit_integrity::entry::Salt;
-use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
+use audit_integrity::ledger::{Digest, LeafIndex};
 use audit_integrity::row::{EventRow, RowRef, Rows, StoredRow};
 use audit_store::{Found, StoreError, StoredEvent};
 use tokio_postgres::Row;
@@ -127,14 +127,6 @@ pub(crate) fn row_ref(row: &Row) -> Result<RowRef<'_>, StoreError> {
     })
 }
 
-/// The address that a row of [`ROW`] is stored under; a ledger number that none can have counts as the greatest.
-fn scanned_address(position: i64) -> (LedgerId, LeafIndex) {
-    code::address(position).unwrap_or((
-        LedgerId::Events(u16::MAX),
-        LeafIndex(position.unsigned_abs()),
-    ))
-}
-
 /// Rows of [`ROW`], shown where the server's answer has them. After one without a position there are no more.
 pub(crate) struct RowsInAnswer {
     rows: std::vec::IntoIter<Row>,
@@ -157,7 +149,7 @@ impl RowsInAnswer {
 impl Rows for RowsInAnswer {
     fn leaf(&self) -> Option<LeafIndex> {
         let position = Reader::new(self.first()?).ok()?.position;
-        Some(scanned_address(position).1)
+        Some(code::scanned_address(position).1)
     }
 
     fn next_row(&self) -> Option<RowRef<'_>> {
@@ -182,7 +174,7 @@ pub(crate) fn scan_row(row: &Row) -> Result<StoredRow, StoreError> {
         Err(error) => return Err(error),
     };
     let read = Reader::new(row)?;
-    let (ledger, leaf_index) = scanned_address(read.position);
+    let (ledger, leaf_index) = code::scanned_address(read.position);
     // `Reader::bad` names the column last.
     let column = error.rsplit(": ").next().unwrap_or_default().to_owned();
     Ok(StoredRow::Unreadable {

@@ -2,7 +2,7 @@
 
 use audit_event::{EventId, Identity, OrganizationId};
 use audit_integrity::entry::Salt;
-use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
+use audit_integrity::ledger::{Digest, LeafIndex};
 use audit_integrity::row::{EventRow, RowRef, StoredRow};
 use audit_store::{Found, StoreError, StoredEvent};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -258,14 +258,7 @@ pub(crate) fn row_ref<'a>(row: &'a Row<'_>) -> Result<RowRef<'a>, StoreError> {
 /// The leaf under whose address a row of [`ROW`] is stored; as [`scan_row`] has it where no ledger has such an address.
 pub(crate) fn leaf_of(row: &Row<'_>) -> Option<LeafIndex> {
     let position = Reader::new(row).ok()?.position;
-    Some(scanned_address(position).1)
-}
-
-fn scanned_address(position: i64) -> (LedgerId, LeafIndex) {
-    code::address(position).unwrap_or((
-        LedgerId::Events(u16::MAX),
-        LeafIndex(position.unsigned_abs()),
-    ))
+    Some(code::scanned_address(position).1)
 }
 
 /// A row of [`ROW`] as verification meets it. Only its position must be readable; a ledger number that none can have counts as
@@ -277,7 +270,7 @@ pub(crate) fn scan_row(row: &Row<'_>) -> Result<StoredRow, Failure> {
         Err(error) => return Err(error.into()),
     };
     let position = Reader::new(row)?.position;
-    let (ledger, leaf_index) = scanned_address(position);
+    let (ledger, leaf_index) = code::scanned_address(position);
     // `Reader::bad` names the column last.
     let column = error.rsplit(": ").next().unwrap_or_default().to_owned();
     let event_id = Reader::new(row)?.bytes(1, "id").ok();

@@ -68,6 +68,15 @@ pub fn address(position: i64) -> Result<(LedgerId, LeafIndex), StoreError> {
     Ok((ledger, LeafIndex(index)))
 }
 
+/// The address of a position that may have been altered: where no ledger has it, it counts as one of the greatest.
+#[must_use]
+pub fn scanned_address(position: i64) -> (LedgerId, LeafIndex) {
+    address(position).unwrap_or((
+        LedgerId::Events(u16::MAX),
+        LeafIndex(position.unsigned_abs()),
+    ))
+}
+
 /// A count or size as SQL keeps it.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Errors of the store: variants name what the caller can do.
 
 use audit_event::Identity;
+use audit_integrity::ledger::LedgerId;
 use audit_runtime::{Fault, Faulty};
 
 /// Source of an error, kept for the log; never shown to a client.
@@ -43,6 +44,16 @@ pub enum StoreError {
         /// Which rule.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// A ledger lacks something that it must have.
+    #[must_use]
+    pub fn lacking(ledger: LedgerId, what: &str) -> Self {
+        Self::Malformed {
+            what: format!("ledger {ledger} lacks {what}"),
+        }
+    }
 }
 
 /// A commit did not happen; nothing of it is stored, except after [`CommitError::Unknown`].

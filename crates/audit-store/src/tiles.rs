@@ -39,7 +39,7 @@ impl Tiles {
             let stored = self.ledgers.tile(ledger, tile.id).await?;
             return stored
                 .map(|tile| tile.hashes)
-                .ok_or_else(|| absent(ledger, "a full tile"));
+                .ok_or_else(|| StoreError::lacking(ledger, "a full tile"));
         }
         if tile.id.level == 0 {
             return self.leaves(ledger, tile).await;
@@ -52,7 +52,7 @@ impl Tiles {
         for id in tile.below() {
             let root = roots
                 .get(&id)
-                .ok_or_else(|| absent(ledger, "a full tile"))?;
+                .ok_or_else(|| StoreError::lacking(ledger, "a full tile"))?;
             hashes.extend_from_slice(&root.0);
         }
         Ok(hashes)
@@ -125,14 +125,8 @@ pub async fn for_each_chunk(
             done += take;
         }
         if done == before {
-            return Err(absent(ledger, "a chunk"));
+            return Err(StoreError::lacking(ledger, "a chunk"));
         }
     }
     Ok(())
-}
-
-fn absent(ledger: LedgerId, what: &str) -> StoreError {
-    StoreError::Malformed {
-        what: format!("ledger {ledger} lacks {what}"),
-    }
 }

@@ -131,7 +131,7 @@ impl LedgerCheck {
                 self.without_body(index, &header, &leaf, row, id);
             }
             Some(StoredRow::Readable(row)) => {
-                let columns = row.differences_from(&header, &leaf);
+                let columns = row.as_ref().differences_from(&header, &leaf);
                 match id {
                     _ if columns.is_empty() && intact => self.pend(index, id),
                     _ if columns.is_empty() => self.report.count(Outcome::Tampered, 1),
@@ -206,7 +206,7 @@ impl LedgerCheck {
         row: &EventRow,
         id: Option<EventId>,
     ) {
-        let columns = row.differences_from(header, leaf);
+        let columns = row.as_ref().differences_from(header, leaf);
         if columns.is_empty() && self.setup.controls.excuses_body(self.setup.ledger, index) {
             self.report.count(Outcome::ValidErased, 1);
             return;

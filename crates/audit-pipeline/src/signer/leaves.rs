@@ -84,11 +84,8 @@ impl Signer {
         if made.len() != listed.len() {
             return Err(bad("rows and entries differ in number"));
         }
-        let differing = made.iter().zip(&listed).zip(chunk.first_leaf.0..);
-        match differing
-            .into_iter()
-            .find(|((made, listed), _)| made != listed)
-        {
+        let mut pairs = made.iter().zip(&listed).zip(chunk.first_leaf.0..);
+        match pairs.find(|((made, listed), _)| made != listed) {
             Some((_, leaf)) => Err(bad(&format!("entry and leaf hash disagree at leaf {leaf}"))),
             None => Ok(listed),
         }
