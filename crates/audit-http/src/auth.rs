@@ -76,6 +76,7 @@ impl Principal {
             api_key_id: self.key_id.clone(),
             scope: self.scope.clone(),
             default_organization: self.default_organization.clone(),
+            authenticated: true,
         }
     }
 

@@ -150,11 +150,13 @@ fn parse_id(text: &str) -> HttpResult<EventId> {
         .map_err(|_source| HttpProblem::bad_request("bad_id", "an id is a hyphenated UUID"))
 }
 
-const REASONS: [(DeadLetterReason, &str); 5] = [
+const REASONS: [(DeadLetterReason, &str); 7] = [
     (DeadLetterReason::Conflict, "conflict"),
     (DeadLetterReason::RejectedByStore, "rejectedByStore"),
     (DeadLetterReason::RejectedByProcessor, "rejectedByProcessor"),
     (DeadLetterReason::Unreadable, "unreadable"),
+    (DeadLetterReason::NotAnEvent, "notAnEvent"),
+    (DeadLetterReason::ProofMismatch, "proofMismatch"),
     (DeadLetterReason::Poison, "poison"),
 ];
 

@@ -112,6 +112,7 @@ fn own_event(event: String) -> AcceptRequest {
             api_key_id: String::new(),
             scope: OrganizationScope::All,
             default_organization: OrganizationId::new(OWN_ORGANIZATION),
+            authenticated: true,
         },
         idempotency_key: None,
         ack: Ack::Queued,

@@ -45,11 +45,7 @@ impl Consumer for Memory {
         let Some(frames) = next else {
             self.shutdown.begin();
             tokio::time::sleep(budget.wait).await;
-            return Ok(Batch {
-                partition: 0,
-                token: 0,
-                deliveries: Vec::new(),
-            });
+            return Ok(Batch::nothing());
         };
         let deliveries = frames.into_iter().map(|frame| Delivery {
             source: SourcePosition(frame.id.to_string()),
@@ -60,6 +56,7 @@ impl Consumer for Memory {
             partition: 0,
             token: 1,
             deliveries: deliveries.collect(),
+            refused: Vec::new(),
         })
     }
     async fn settle(&self, _batch: Batch) -> Result<(), QueueError> {

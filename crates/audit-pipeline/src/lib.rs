@@ -23,6 +23,7 @@ pub mod overflow;
 pub mod processor;
 pub mod rates;
 pub mod signer;
+pub mod sources;
 pub mod status;
 pub mod steward;
 pub mod verification;

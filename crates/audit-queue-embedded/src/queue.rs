@@ -234,7 +234,7 @@ impl EmbeddedQueue {
                 Next::Wait(hold_ends) => {
                     let until = hold_ends.map_or(deadline, |ends| ends.min(deadline));
                     if timeout_at(until, woken).await.is_err() && Instant::now() >= deadline {
-                        return Ok(nothing());
+                        return Ok(Batch::nothing());
                     }
                     continue;
                 }
@@ -283,15 +283,6 @@ impl FromFile {
             Self::Named(seqs) => rows::read_named(connection, seqs, budget),
             Self::Range(from, to) => rows::read_range(connection, *from, *to, budget),
         }
-    }
-}
-
-/// The wait ran out. Token 0 is held by nobody, and settling or releasing nothing is fine.
-const fn nothing() -> Batch {
-    Batch {
-        partition: 0,
-        token: 0,
-        deliveries: Vec::new(),
     }
 }
 
@@ -380,7 +371,7 @@ impl Consumer for EmbeddedQueue {
     async fn receive(&self, budget: Budget) -> Result<Batch, QueueError> {
         let deadline = Instant::now() + budget.wait;
         let Ok(_turn) = timeout_at(deadline, self.receiving.lock()).await else {
-            return Ok(nothing());
+            return Ok(Batch::nothing());
         };
         let batch = self.receive_in_turn(budget, deadline).await?;
         if batch.deliveries.is_empty() {

@@ -219,6 +219,7 @@ impl State {
             partition: PARTITION,
             token,
             deliveries,
+            refused: Vec::new(),
         }
     }
 

@@ -330,6 +330,7 @@ impl RedisQueue {
             partition: 0,
             token: self.held.add(entries, self.settings.hold),
             deliveries,
+            refused: Vec::new(),
         }))
     }
 
@@ -351,15 +352,6 @@ impl Marked<'_> {
 impl Drop for Marked<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-/// The wait ran out. Token 0 is held by nobody, and settling or releasing nothing is fine.
-const fn nothing() -> Batch {
-    Batch {
-        partition: 0,
-        token: 0,
-        deliveries: Vec::new(),
     }
 }
 
@@ -400,7 +392,7 @@ impl Consumer for RedisQueue {
     async fn receive(&self, budget: Budget) -> Result<Batch, QueueError> {
         let deadline = Instant::now() + budget.wait;
         let Ok(mut turn) = timeout_at(deadline, self.receiving.lock()).await else {
-            return Ok(nothing());
+            return Ok(Batch::nothing());
         };
         let mut poll = POLL_MIN;
         loop {
@@ -413,7 +405,7 @@ impl Consumer for RedisQueue {
                 return Ok(batch);
             }
             if Instant::now() >= deadline {
-                return Ok(nothing());
+                return Ok(Batch::nothing());
             }
             let next = (Instant::now() + poll).min(deadline);
             poll = (poll * 2).min(POLL_MAX);

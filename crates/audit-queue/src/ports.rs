@@ -82,13 +82,22 @@ pub enum Payload {
         /// Why.
         reason: String,
     },
-    /// An event of another system, in its own form.
+    /// An event of another system, in its own form. The pipeline's `Sources` makes a frame of it, or a refused item.
     Foreign {
         /// Name of the form (`audit_event::Form::as_str`).
         form: &'static str,
         /// The bytes.
         bytes: Vec<u8>,
         /// Time the broker took it (microseconds), which becomes `receivedAt`.
+        received_micros: i64,
+    },
+    /// An event of another system that can never be one of ours. It goes to the dead letters as it came.
+    Refused {
+        /// The item's bytes.
+        bytes: Vec<u8>,
+        /// Every problem, in words.
+        detail: String,
+        /// As in [`Payload::Foreign`].
         received_micros: i64,
     },
 }
@@ -113,6 +122,37 @@ pub struct Batch {
     pub token: u64,
     /// The deliveries, in queue order; the receiver may take them out.
     pub deliveries: Vec<Delivery>,
+    /// Filled in by the receiver before it settles: deliveries of which nothing was stored. Empty when they are received.
+    pub refused: Vec<Refused>,
+}
+
+impl Batch {
+    /// What names a batch; enough to settle, renew or release it.
+    #[must_use]
+    pub const fn named(partition: u32, token: u64) -> Self {
+        Self {
+            partition,
+            token,
+            deliveries: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// The wait ran out. Token 0 is held by nobody, and settling or releasing nothing is fine.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self::named(0, 0)
+    }
+}
+
+/// A delivery that ended among the dead letters. They are the record; a source whose own tools have a place for failed
+/// items shows it there as well. Told again from the receipt when a crash came in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The delivery.
+    pub source: SourcePosition,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// **Port.** Taking frames out: at least once, in order within a partition.

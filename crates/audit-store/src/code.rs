@@ -196,7 +196,7 @@ pub fn state_of(code: i64) -> Result<LedgerState, StoreError> {
 }
 
 /// Every reason a dead letter can have, with its text.
-const REASONS: [(DeadLetterReason, &str); 5] = [
+const REASONS: [(DeadLetterReason, &str); 7] = [
     (DeadLetterReason::Conflict, "conflict"),
     (DeadLetterReason::RejectedByStore, "rejected-by-store"),
     (
@@ -204,6 +204,8 @@ const REASONS: [(DeadLetterReason, &str); 5] = [
         "rejected-by-processor",
     ),
     (DeadLetterReason::Unreadable, "unreadable"),
+    (DeadLetterReason::NotAnEvent, "not-an-event"),
+    (DeadLetterReason::ProofMismatch, "proof-mismatch"),
     (DeadLetterReason::Poison, "poison"),
 ];
 

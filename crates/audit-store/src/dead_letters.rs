@@ -17,6 +17,10 @@ pub enum DeadLetterReason {
     RejectedByProcessor,
     /// The payload cannot be read as an event.
     Unreadable,
+    /// An item of another system's queue that is no event in its form; the payload is the item as it came.
+    NotAnEvent,
+    /// The producer's hash or signature does not match, and the policy says that such events are not stored.
+    ProofMismatch,
     /// Its own commit kills the process.
     Poison,
 }

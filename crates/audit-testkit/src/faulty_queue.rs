@@ -76,11 +76,7 @@ impl Consumer for FaultyQueue {
         let taken = std::sync::Mutex::new(None);
         let receiving = async {
             let batch = self.consumer.receive(budget).await?;
-            let token = Batch {
-                partition: batch.partition,
-                token: batch.token,
-                deliveries: batch.deliveries.clone(),
-            };
+            let token = Batch::named(batch.partition, batch.token);
             *taken
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token);

@@ -118,6 +118,7 @@ impl Audit {
                 api_key_id: String::new(),
                 scope: OrganizationScope::All,
                 default_organization: OrganizationId::none(),
+                authenticated: true,
             },
             idempotency_key: None,
             ack,

@@ -6,7 +6,7 @@ use audit_event::forms::read_statement;
 use audit_event::id::IdempotentRequest;
 use audit_event::{
     AuditEvent, Code, EventDraft, EventId, OrganizationId, Problem, Stamps, Statement, Timestamp,
-    validate,
+    Value, validate,
 };
 use audit_integrity::keys::KeySource;
 use audit_integrity::producer;
@@ -14,6 +14,9 @@ use audit_runtime::Random;
 use audit_store::query::OrganizationScope;
 
 use super::{AcceptParts, AcceptRequest, AcceptSettings, Caller, Item};
+
+/// The annotation of events whose sender did not prove who it is. No processor may add one of this name.
+const AUTHENTICATED: &str = "authenticated";
 
 #[derive(Debug)]
 pub(super) struct Drafter {
@@ -59,7 +62,11 @@ impl Drafter {
             received_at,
             default_organization: request.caller.default_organization.clone(),
         };
-        EventDraft::new(AuditEvent::stamp(statement, &stamps))
+        let mut event = AuditEvent::stamp(statement, &stamps);
+        if !request.caller.authenticated {
+            event.annotations.insert(AUTHENTICATED, Value::Bool(false));
+        }
+        EventDraft::new(event)
     }
 
     fn fallback_id(

@@ -17,6 +17,8 @@ pub struct Caller {
     pub scope: OrganizationScope,
     /// The organisation of events that name none.
     pub default_organization: OrganizationId,
+    /// Whether the sender proved who it is. Events of one that did not say so for ever, in their annotations.
+    pub authenticated: bool,
 }
 
 /// How much must have happened before the answer.

@@ -8,7 +8,7 @@ use audit_integrity::entry::{self, Salt, SealedEvent};
 use audit_integrity::head::CompactRange;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
 use audit_integrity::tile::{FullTile, TileBuilder};
-use audit_queue::FrameId;
+use audit_queue::{FrameId, Refused, SourcePosition};
 use audit_runtime::Random;
 use audit_store::{Chunk, DeadLetterReason, Found, NewDeadLetter, Receipt};
 
@@ -42,6 +42,8 @@ pub(super) struct FrameWork {
     pub(super) redelivered: bool,
     pub(super) outcomes: Vec<Option<EventOutcome>>,
     pub(super) letters: Vec<NewDeadLetter>,
+    /// Why its newest dead letter is one.
+    why: String,
 }
 
 impl FrameWork {
@@ -54,7 +56,22 @@ impl FrameWork {
             redelivered: incoming.redelivered > 0,
             outcomes: vec![None; frame.events.len()],
             letters: Vec::new(),
+            why: String::new(),
         }
+    }
+
+    /// What the frame's source is told when nothing of it was stored.
+    pub(super) fn refusal(&self) -> Option<Refused> {
+        let is_kept = |outcome: &Option<EventOutcome>| {
+            matches!(
+                outcome,
+                Some(EventOutcome::Stored(_) | EventOutcome::Duplicate(_))
+            )
+        };
+        (!self.outcomes.iter().any(is_kept)).then(|| Refused {
+            source: SourcePosition(self.source.clone()),
+            reason: self.why.clone(),
+        })
     }
 
     pub(super) fn decide(&mut self, index: usize, outcome: EventOutcome) {
@@ -118,6 +135,7 @@ impl FrameWork {
         subject: Subject,
     ) {
         let frame_index = u32::try_from(index).unwrap_or(u32::MAX);
+        self.why.clone_from(&detail);
         self.letters.push(NewDeadLetter {
             id: self.letter_id(index),
             frame_id: self.id.0,

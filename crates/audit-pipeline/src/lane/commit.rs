@@ -63,6 +63,7 @@ impl Lane {
         prepared: Prepared,
         held: &Held,
     ) -> Result<(), End> {
+        let mut refused = prepared.refused;
         for work in prepared.works {
             let mut frames = work.frames;
             let leaders = batch::lead(work.candidates);
@@ -70,13 +71,14 @@ impl Lane {
                 .await?;
             // C6: committed, nobody was told and the queue still has the frames; redelivered, their receipts recognise them.
             self.tell(&frames);
+            refused.extend(frames.iter().filter_map(FrameWork::refusal));
         }
         for suspect in prepared.suspects {
-            self.settle_suspect(state, suspect).await?;
+            refused.extend(self.settle_suspect(state, suspect).await?);
         }
         if prepared.settles {
             // C7: the frames are delivered again when the queue does not hear this, and recognised by their receipts.
-            held.settle(prepared.token);
+            held.settle(prepared.token, refused);
         } else {
             held.release(prepared.token).await;
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use audit_queue::{Batch, Consumer};
+use audit_queue::{Batch, Consumer, Refused};
 use tokio::sync::Notify;
 
 use crate::outward::ask;
@@ -19,12 +19,15 @@ struct Name {
 impl Name {
     /// The deliveries were taken out at receipt; the adapter does not need them.
     const fn batch(self) -> Batch {
-        Batch {
-            partition: self.partition,
-            token: self.token,
-            deliveries: Vec::new(),
-        }
+        Batch::named(self.partition, self.token)
     }
+}
+
+/// A batch that is committed, and what its deliveries' source is to be told.
+#[derive(Debug, Clone)]
+struct Settling {
+    name: Name,
+    refused: Vec<Refused>,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub(super) struct Held {
     limit: Duration,
     batches: Mutex<Vec<Name>>,
     /// Committed, and on their way out of the queue.
-    settling: Mutex<VecDeque<Name>>,
+    settling: Mutex<VecDeque<Settling>>,
     more: Notify,
 }
 
@@ -64,15 +67,15 @@ impl Held {
         Some(batches.swap_remove(at))
     }
 
-    fn settling(&self) -> MutexGuard<'_, VecDeque<Name>> {
+    fn settling(&self) -> MutexGuard<'_, VecDeque<Settling>> {
         // As above.
         self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has [`Held::let_go`] settle a batch whose frames all have receipts: the next commit does not wait for the queue.
-    pub(super) fn settle(&self, token: u64) {
+    pub(super) fn settle(&self, token: u64, refused: Vec<Refused>) {
         if let Some(name) = self.take(token) {
-            self.settling().push_back(name);
+            self.settling().push_back(Settling { name, refused });
             self.more.notify_one();
         }
     }
@@ -88,10 +91,14 @@ impl Held {
     async fn settle_all(&self) {
         // Taken out only when it is answered, so that a session that ends half-way forgets none.
         loop {
-            let Some(name) = self.settling().front().copied() else {
+            let Some(Settling { name, refused }) = self.settling().front().cloned() else {
                 return;
             };
-            let settled = ask(self.limit, self.consumer.settle(name.batch())).await;
+            let batch = Batch {
+                refused,
+                ..name.batch()
+            };
+            let settled = ask(self.limit, self.consumer.settle(batch)).await;
             self.settling().pop_front();
             if let Err(error) = settled {
                 tracing::warn!(

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use audit_event::{AuditEvent, EventDraft, Problem};
 use audit_integrity::claim::claim_of;
-use audit_queue::{Budget, Delivery, Frame, FrameEvent, FrameId, Payload, QueueError};
+use audit_queue::{
+    Budget, Delivery, Frame, FrameEvent, FrameId, Payload, QueueError, Refused, SourcePosition,
+};
 use audit_runtime::{Backoff, BreakerState};
-use audit_store::DeadLetterReason;
+use audit_store::{DeadLetterReason, Receipt};
 
 use super::batch::{Candidate, FrameWork, Place};
 use super::health::{note_outage, store_answers};
@@ -17,6 +19,7 @@ use crate::hubs::FrameOutcome;
 use crate::metric;
 use crate::outward::within;
 use crate::processor::Registry;
+use crate::sources::frame_of_item;
 
 /// A batch ready to be numbered.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) suspects: Vec<Incoming>,
     /// Whether the queue may let go of the batch after its commit: not when it holds something that stays pending.
     pub(super) settles: bool,
+    /// Frames of which, by their receipts, nothing was stored.
+    pub(super) refused: Vec<Refused>,
 }
 
 /// Whole frames that share a commit.
@@ -51,6 +56,25 @@ pub(super) struct Incoming {
     pub(super) source: String,
     pub(super) redelivered: u32,
     pub(super) frame: Frame,
+    /// Why its only event is none: the item of another system that it was made of is kept as it came.
+    pub(super) not_an_event: Option<String>,
+}
+
+/// One event of a frame as it arrived.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) bytes: Vec<u8>,
+    not_an_event: Option<String>,
+}
+
+impl Incoming {
+    pub(super) fn arrivals(self) -> Vec<Arrival> {
+        let arrival = |event: FrameEvent| Arrival {
+            bytes: event.canonical,
+            not_an_event: self.not_an_event.clone(),
+        };
+        self.frame.events.into_iter().map(arrival).collect()
+    }
 }
 
 /// A frame delivered more often than this without a receipt is suspect (DESIGN §3.3).
@@ -129,8 +153,10 @@ impl Intake<'_> {
         let frames = readable(deliveries);
         let all_readable = frames.len() == count;
         // Also those met before in this batch: a queue may deliver a frame twice.
-        let mut done = self.with_receipts(&frames).await;
+        let receipts = self.with_receipts(&frames).await;
+        let mut done: HashSet<FrameId> = receipts.iter().map(|it| FrameId(it.frame_id)).collect();
         let mut prepared = Prepared::new(token, all_readable);
+        prepared.refused = receipts.iter().filter_map(refused_by).collect();
         for incoming in frames {
             let id = incoming.frame.id;
             if !done.insert(id) {
@@ -151,15 +177,15 @@ impl Intake<'_> {
         }
         // An unreadable frame stays held, and so pending, for as long as the session lives.
         if all_readable {
-            self.held.settle(token);
+            self.held.settle(token, prepared.refused);
         }
         None
     }
 
     /// Asks until the store answers: the batch stays held meanwhile, because to give it back at every try would make its frames
     /// suspect.
-    async fn with_receipts(&self, frames: &[Incoming]) -> HashSet<FrameId> {
-        let mut done = HashSet::new();
+    async fn with_receipts(&self, frames: &[Incoming]) -> Vec<Receipt> {
+        let mut done = Vec::new();
         let mut backoff = Backoff::new(Duration::from_millis(50), LOOK_AGAIN_MAX);
         let ids: Vec<[u8; 16]> = frames.iter().map(|incoming| incoming.frame.id.0).collect();
         for part in ids.chunks(1_000) {
@@ -177,7 +203,7 @@ impl Intake<'_> {
                     }
                 }
             };
-            done.extend(found.into_iter().map(|receipt| FrameId(receipt.frame_id)));
+            done.extend(found);
         }
         done
     }
@@ -190,6 +216,7 @@ impl Prepared {
             settles,
             works: Vec::new(),
             suspects: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -224,7 +251,7 @@ impl Work {
     fn add(&mut self, registry: &Registry, incoming: Incoming, bytes: usize) {
         let frame = self.frames.len();
         let mut work = FrameWork::new(&incoming);
-        let events = incoming.frame.events.into_iter().enumerate();
+        let events = incoming.arrivals().into_iter().enumerate();
         self.candidates.extend(events.filter_map(|(index, event)| {
             read_event(registry, Place { frame, index }, event, &mut work)
         }));
@@ -243,6 +270,17 @@ fn readable(deliveries: Vec<Delivery>) -> Vec<Incoming> {
                 source,
                 redelivered: delivery.redelivered,
                 frame,
+                not_an_event: None,
+            }),
+            Payload::Refused {
+                bytes,
+                detail,
+                received_micros,
+            } => frames.push(Incoming {
+                redelivered: delivery.redelivered,
+                frame: frame_of_item(&source, bytes, received_micros),
+                source,
+                not_an_event: Some(detail),
             }),
             Payload::Unreadable { reason } => {
                 metrics::counter!(metric::UNREADABLE_FRAMES).increment(1);
@@ -259,7 +297,7 @@ fn readable(deliveries: Vec<Delivery>) -> Vec<Incoming> {
                     alert = true,
                     source,
                     form,
-                    "foreign deliveries need their adapter's accept step"
+                    "an item of another system came without terms; it stays in its queue"
                 );
             }
         }
@@ -267,14 +305,31 @@ fn readable(deliveries: Vec<Delivery>) -> Vec<Incoming> {
     frames
 }
 
+/// What a source is told again of a frame that has a receipt: the answer to its settlement may have been lost.
+fn refused_by(receipt: &Receipt) -> Option<Refused> {
+    (receipt.stored == 0 && receipt.duplicate == 0).then(|| Refused {
+        source: SourcePosition(receipt.source.clone()),
+        reason: "kept as a dead letter, which says why".to_owned(),
+    })
+}
+
 /// Reads and processes one event of a frame; what cannot go on becomes a dead letter of the frame.
 pub(super) fn read_event(
     registry: &Registry,
     place: Place,
-    event: FrameEvent,
+    event: Arrival,
     work: &mut FrameWork,
 ) -> Option<Candidate> {
-    let draft = match EventDraft::from_canonical(event.canonical.clone()) {
+    if let Some(detail) = event.not_an_event {
+        work.dead_letter_unread(
+            place.index,
+            DeadLetterReason::NotAnEvent,
+            detail,
+            event.bytes,
+        );
+        return None;
+    }
+    let draft = match EventDraft::from_canonical(event.bytes.clone()) {
         Ok(draft) => draft,
         Err(problems) => {
             let detail = first_of(&problems);
@@ -282,7 +337,7 @@ pub(super) fn read_event(
                 place.index,
                 DeadLetterReason::Unreadable,
                 detail,
-                event.canonical,
+                event.bytes,
             );
             return None;
         }
@@ -321,7 +376,11 @@ fn annotate(
     }
     match registry.annotate(draft.event()) {
         Ok(annotations) if annotations.is_empty() => Ok(draft),
-        Ok(annotations) => {
+        Ok(mut annotations) => {
+            // What accept stamped stays, whatever a processor is called.
+            for (name, stamped) in draft.event().annotations.iter() {
+                annotations.insert(name, stamped.clone());
+            }
             let annotated = AuditEvent {
                 annotations,
                 ..draft.event().clone()

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use audit_integrity::ledger::{LeafIndex, LedgerId};
-use audit_queue::{Frame, FrameEvent, FrameId};
+use audit_queue::{FrameId, Refused};
 use audit_runtime::Backoff;
 use audit_store::DeadLetterReason;
 
 use super::batch::{self, FrameWork, Place};
 use super::commit::Writes;
-use super::intake::{Incoming, read_event};
+use super::intake::{Arrival, Incoming, read_event};
 use super::state::LaneState;
 use super::{End, Lane};
 use crate::hubs::EventOutcome;
@@ -60,15 +60,15 @@ impl Mark {
 }
 
 impl Lane {
-    /// Settles one suspect frame.
+    /// Settles one suspect frame; tells when nothing of it was stored.
     pub(super) async fn settle_suspect(
         &self,
         state: &mut LaneState,
         incoming: Incoming,
-    ) -> Result<(), End> {
+    ) -> Result<Option<Refused>, End> {
         tracing::warn!(frame = %incoming.frame.id, redelivered = incoming.redelivered, "a suspect frame is taken alone");
         let mut frames = [FrameWork::new(&incoming)];
-        let Frame { id, events, .. } = incoming.frame;
+        let (id, events) = (incoming.frame.id, incoming.arrivals());
         let count = events.len();
         let mut mark = self.mark(id).await?;
         for (index, event) in events.into_iter().enumerate() {
@@ -81,14 +81,15 @@ impl Lane {
                 .await?;
         }
         self.tell(&frames);
-        Ok(())
+        let [frame] = frames;
+        Ok(frame.refusal())
     }
 
     async fn settle_one(
         &self,
         state: &mut LaneState,
         frames: &mut [FrameWork; 1],
-        (index, event): (usize, FrameEvent),
+        (index, event): (usize, Arrival),
         mark: &mut Mark,
         writes: Writes,
     ) -> Result<(), End> {
@@ -108,7 +109,7 @@ impl Lane {
             tracing::error!(alert = true, frame = %id, index, "an event whose own commit kills the process is given up");
             let detail =
                 format!("the process died {BEGUN_MAX} times in the commit of this event alone");
-            work.dead_letter_unread(index, DeadLetterReason::Poison, detail, event.canonical);
+            work.dead_letter_unread(index, DeadLetterReason::Poison, detail, event.bytes);
         }
         let committed = self.commit_parts(state, leaders, frames, writes).await;
         if committed.is_err() && *mark != before {

@@ -198,6 +198,7 @@ impl Short {
             partition: 0,
             token,
             deliveries,
+            refused: Vec::new(),
         }
     }
 }
@@ -205,14 +206,9 @@ impl Short {
 #[async_trait]
 impl Consumer for Short {
     async fn receive(&self, budget: Budget) -> Result<Batch, QueueError> {
-        let nothing = Batch {
-            partition: 0,
-            token: 0,
-            deliveries: Vec::new(),
-        };
         let mut waiting = self.waiting.lock().await;
         let Ok(Some(first)) = tokio::time::timeout(budget.wait, waiting.recv()).await else {
-            return Ok(nothing);
+            return Ok(Batch::nothing());
         };
         // From here on nothing is awaited, so a receiver that is dropped has taken nothing.
         let mut bytes = first.frame.raw_len();
@@ -225,7 +221,7 @@ impl Consumer for Short {
         // Whoever has given up is served by the spool.
         pending.retain(|pending| !pending.done.is_closed());
         if pending.is_empty() {
-            return Ok(nothing);
+            return Ok(Batch::nothing());
         }
         Ok(self.hand_out(pending))
     }

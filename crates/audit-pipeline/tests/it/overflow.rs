@@ -166,6 +166,7 @@ impl Scene {
                 api_key_id: "key-1".to_owned(),
                 scope: OrganizationScope::All,
                 default_organization: OrganizationId::none(),
+                authenticated: true,
             },
             idempotency_key: None,
             ack,

@@ -117,6 +117,7 @@ pub(crate) fn request(items: Vec<Item>, ack: Ack) -> AcceptRequest {
             api_key_id: "key-1".to_owned(),
             scope: OrganizationScope::All,
             default_organization: OrganizationId::none(),
+            authenticated: true,
         },
         idempotency_key: None,
         ack,

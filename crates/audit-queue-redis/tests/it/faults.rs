@@ -270,11 +270,7 @@ async fn no_call_hangs_on_a_frozen_connection_and_nothing_is_there_twice() {
     proxy.thaw();
     enqueue(&queue, 2).await;
     wait_until_async("the settling", BOUND, async || {
-        let copy = audit_queue::Batch {
-            partition: 0,
-            token: held.token,
-            deliveries: Vec::new(),
-        };
+        let copy = audit_queue::Batch::named(0, held.token);
         queue.settle(copy).await.ok()
     })
     .await;

@@ -73,11 +73,7 @@ pub(super) fn ids_of(batch: &Batch) -> Vec<FrameId> {
 
 /// The same batch again: what a caller does that settles twice.
 pub(super) fn copy_of(batch: &Batch) -> Batch {
-    Batch {
-        partition: batch.partition,
-        token: batch.token,
-        deliveries: batch.deliveries.clone(),
-    }
+    Batch::named(batch.partition, batch.token)
 }
 
 /// Lets a call begin; dropping it then is what a cancelled caller does.
