@@ -6,8 +6,9 @@ use std::time::Duration;
 use audit_queue::QueueError;
 use audit_runtime::SystemRandom;
 
-use crate::link::{Lane, Link};
-use crate::script::{Call, Keys};
+use audit_redis::{Call, Lane, Link};
+
+use crate::script::Keys;
 use crate::settings::{Settings, SettingsError};
 
 /// The server of a queue.
@@ -25,7 +26,7 @@ impl Server {
     pub fn of(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
         let keys = Keys::of(&settings.name);
-        let link = Link::new(settings, keys.frames.clone(), Arc::new(SystemRandom))?;
+        let link = Link::new(settings.link(), keys.frames.clone(), Arc::new(SystemRandom))?;
         Ok(Self { link, keys })
     }
 

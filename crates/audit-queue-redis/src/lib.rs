@@ -55,18 +55,13 @@
 //!   and releasing go on when memory is full.
 //! * No password is in an error, a log line or a `Debug`.
 
-mod address;
 pub mod bench;
-mod broken;
-mod connect;
 mod delivery;
 mod held;
-mod link;
-mod promise;
 mod queue;
 mod script;
 mod settings;
 
-pub use address::{Address, AddressError, Tls};
+pub use audit_redis::{Address, AddressError, LinkError, Tls};
 pub use queue::{NotReady, RedisQueue, Standing};
 pub use settings::{Settings, SettingsError};

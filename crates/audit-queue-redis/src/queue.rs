@@ -8,16 +8,15 @@ use async_trait::async_trait;
 use audit_queue::{
     Batch, Budget, Consumer, Depth, Durability, Frame, FrameId, FrameLookup, Producer, QueueError,
 };
+use audit_redis::{Broken, Call, Lane, Link};
 use audit_runtime::Random;
 use deadpool_redis::redis::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::broken::Broken;
 use crate::delivery::{Received, Row, together};
 use crate::held::{Entry, Held};
-use crate::link::{Lane, Link};
-use crate::script::{Call, Keys, Scripts};
+use crate::script::{Keys, Scripts};
 use crate::settings::{Settings, SettingsError};
 
 /// A command takes at least this much of [`Settings::pending_bytes_max`], which so bounds their number too.
@@ -98,7 +97,7 @@ impl RedisQueue {
             .clamp(1, 1 << 20);
         let keys = Keys::of(&settings.name);
         Ok(Self {
-            link: Link::new(settings.clone(), keys.frames.clone(), random)?,
+            link: Link::new(settings.link(), keys.frames.clone(), random)?,
             settings,
             scripts: Scripts::new(),
             keys,

@@ -1,66 +1,6 @@
 //! The scripts. Each is one change of the queue, whole or not at all.
 
-use deadpool_redis::redis::{Cmd, Script as Text, ToRedisArgs, cmd};
-
-/// A script and the name Redis knows it by.
-#[derive(Debug)]
-pub(crate) struct Script {
-    text: &'static str,
-    sha: String,
-}
-
-/// A script with keys and arguments, ready to be sent, and sent again.
-pub(crate) struct Call {
-    /// By name; refused when Redis does not know the script (any more).
-    pub(crate) short: Cmd,
-    text: &'static str,
-}
-
-impl Call {
-    /// A command that is no script.
-    pub(crate) fn plain(name: &str) -> Self {
-        Self {
-            short: cmd(name),
-            text: "",
-        }
-    }
-}
-
-impl Script {
-    fn new(text: &'static str) -> Self {
-        let sha = Text::new(text).get_hash().to_owned();
-        Self { text, sha }
-    }
-
-    pub(crate) fn with(&self, keys: &[&str]) -> Call {
-        let mut short = cmd("EVALSHA");
-        short.arg(&self.sha).arg(keys.len());
-        keys.iter().for_each(|key| _ = short.arg(*key));
-        Call {
-            short,
-            text: self.text,
-        }
-    }
-}
-
-impl Call {
-    pub(crate) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
-        self.short.arg(arg);
-        self
-    }
-
-    /// With the script's text, which Redis keeps from then on.
-    pub(crate) fn long(&self) -> Cmd {
-        let mut long = cmd("EVAL");
-        long.arg(self.text);
-        for arg in self.short.args_iter().skip(2) {
-            if let deadpool_redis::redis::Arg::Simple(bytes) = arg {
-                long.arg(bytes);
-            }
-        }
-        long
-    }
-}
+use audit_redis::Script;
 
 /// All of them.
 #[derive(Debug)]

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use audit_queue::FrameLimits;
-
-use crate::address::Address;
+use audit_redis::{Address, LinkError, LinkSettings};
 
 /// Settings of a Redis queue. [`Settings::at`] has defaults for all but the address.
 #[derive(Debug, Clone)]
@@ -62,16 +61,20 @@ impl Settings {
         if self.name.is_empty() || self.name.contains(['{', '}']) {
             return Err(SettingsError::Name);
         }
-        for (name, time) in [
-            ("hold", self.hold),
-            ("connect time-out", self.connect_timeout),
-            ("response time-out", self.response_timeout),
-        ] {
-            if time < Duration::from_millis(1) {
-                return Err(SettingsError::TooShort(name));
-            }
+        if self.hold < Duration::from_millis(1) {
+            return Err(SettingsError::TooShort("hold"));
         }
         Ok(())
+    }
+
+    pub(crate) fn link(&self) -> LinkSettings {
+        LinkSettings {
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            patience: self.patience,
+            replicas: self.replicas,
+            ..LinkSettings::at(self.address.clone())
+        }
     }
 }
 
@@ -85,10 +88,7 @@ pub enum SettingsError {
     /// A time-out of nothing never succeeds.
     #[error("the {0} is shorter than a millisecond")]
     TooShort(&'static str),
-    /// Certificates or their key cannot be read, or are not usable with Sentinel or Cluster.
-    #[error("the TLS settings are refused: {0}")]
-    Tls(String),
-    /// The address is not one of Redis.
-    #[error("the address is refused: {0}")]
-    Address(String),
+    /// Redis cannot be reached so.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }

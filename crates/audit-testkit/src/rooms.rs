@@ -112,7 +112,7 @@ const ASSEMBLERS: [&str; 5] = [
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
@@ -138,7 +138,11 @@ const ROOMS: [(&str, &[&str]); 16] = [
         "audit-queue-embedded",
         &["audit-event", "audit-queue", "audit-runtime"],
     ),
-    ("audit-queue-redis", &["audit-queue", "audit-runtime"]),
+    ("audit-redis", &["audit-queue", "audit-runtime"]),
+    (
+        "audit-queue-redis",
+        &["audit-queue", "audit-redis", "audit-runtime"],
+    ),
     (
         "audit-keydir",
         &["audit-event", "audit-integrity", "audit-runtime"],
@@ -177,7 +181,10 @@ const BELONGS: [(&[&str], &[&str]); 10] = [
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
     ),
-    (&["audit-queue-redis"], &["deadpool-redis", "redis"]),
+    (
+        &["audit-redis", "audit-queue-redis"],
+        &["deadpool-redis", "redis"],
+    ),
     (
         &["audit-store-postgres"],
         &[

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use audit_queue::{Consumer, Durability, FrameLookup, Producer, QueueError};
-use audit_queue_redis::{Address, Settings, SettingsError, Tls};
+use audit_queue_redis::{Address, LinkError, Settings, SettingsError, Tls};
 use audit_testkit::net::free_port;
 use audit_testkit::redis::RedisServer;
 use audit_testkit::tempdir;
@@ -190,7 +190,10 @@ async fn under_tls_the_certificate_and_its_name_are_checked() {
     let plain = Settings::at(plain.with_tls(tls(&authority)));
     let refused =
         audit_queue_redis::RedisQueue::new(plain, std::sync::Arc::new(audit_runtime::SystemRandom));
-    assert!(matches!(refused, Err(SettingsError::Tls(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(SettingsError::Link(LinkError::Tls(_)))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

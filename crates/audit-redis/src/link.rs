@@ -12,7 +12,7 @@ use crate::broken::Broken;
 use crate::connect::{Connection, Pools};
 use crate::promise::Promise;
 use crate::script::Call;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{LinkError, LinkSettings};
 
 /// Settings of Redis may be changed while it runs; this often they are looked at.
 const PROMISE_HOLDS: Duration = Duration::from_secs(30);
@@ -21,17 +21,20 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// Whose connection a call takes. Large answers to consumers do not stand in the way of producers, nor both in that of questions.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Lane {
+pub enum Lane {
+    /// Putting in.
     Produce,
+    /// Taking out.
     Consume,
+    /// Questions.
     Ask,
 }
 
 /// The way to Redis.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub struct Link {
     pools: Pools,
-    settings: Settings,
+    settings: LinkSettings,
     /// One for each [`Lane`].
     slots: [Slot; 3],
     random: Arc<dyn Random>,
@@ -54,7 +57,7 @@ struct State {
 
 /// A connection in use.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub struct Live {
     connection: Connection,
     promise: Mutex<(Promise, Instant)>,
 }
@@ -124,11 +127,16 @@ impl Slot {
 }
 
 impl Link {
-    pub(crate) fn new(
-        settings: Settings,
+    /// A way to the server of this key. Connects when it is first used.
+    ///
+    /// # Errors
+    /// When the settings contradict themselves; never because Redis is away.
+    pub fn new(
+        settings: LinkSettings,
         key: String,
         random: Arc<dyn Random>,
-    ) -> Result<Self, SettingsError> {
+    ) -> Result<Self, LinkError> {
+        settings.check()?;
         Ok(Self {
             pools: Pools::new(&settings)?,
             settings,
@@ -148,25 +156,17 @@ impl Link {
     }
 
     /// As [`Link::answered`], when it does not matter by whom.
-    pub(crate) async fn ask<T: FromRedisValue>(
-        &self,
-        lane: Lane,
-        call: &Call,
-    ) -> Result<T, Broken> {
+    pub async fn ask<T: FromRedisValue>(&self, lane: Lane, call: &Call) -> Result<T, Broken> {
         Ok(self.answered(lane, call).await?.0)
     }
 
     /// Makes the call once, for those that must not be repeated.
-    pub(crate) async fn once<T: FromRedisValue>(
-        &self,
-        lane: Lane,
-        call: &Call,
-    ) -> Result<T, Broken> {
+    pub async fn once<T: FromRedisValue>(&self, lane: Lane, call: &Call) -> Result<T, Broken> {
         Ok(self.attempt(lane, call).await?.0)
     }
 
     /// Makes the call until it is answered, refused for good, or the broker was away for too long. For calls that may be repeated.
-    pub(crate) async fn answered<T: FromRedisValue>(
+    pub async fn answered<T: FromRedisValue>(
         &self,
         lane: Lane,
         call: &Call,
@@ -281,7 +281,7 @@ impl Link {
     }
 
     /// What Redis does with what it acknowledges on this lane.
-    pub(crate) async fn promise(&self, lane: Lane) -> Result<Promise, Broken> {
+    pub async fn promise(&self, lane: Lane) -> Result<Promise, Broken> {
         let slot = self.slot(lane);
         let live = self.live(slot).await?;
         let promise = self.promise_on(&live).await;
@@ -305,7 +305,7 @@ impl Link {
     }
 
     /// How safe is what was acknowledged on this connection.
-    pub(crate) async fn durability(&self, live: &Live) -> Durability {
+    pub async fn durability(&self, live: &Live) -> Durability {
         // Acknowledged it is; when nobody can say more, then no more is said.
         let Ok(promise) = self.promise_on(live).await else {
             return Durability::Buffered;

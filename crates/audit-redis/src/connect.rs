@@ -12,7 +12,7 @@ use deadpool_redis::{Manager, PoolConfig, PoolError, Runtime, Timeouts, cluster,
 
 use crate::address::{Address, Kind, Tls};
 use crate::broken::Broken;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{LinkError, LinkSettings};
 
 /// Connections that are made at a time, at most: one for each kind of call.
 const CONNECTIONS_MAX: usize = 3;
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Pools {
 }
 
 impl Pools {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: &LinkSettings) -> Result<Self, LinkError> {
         let address = &settings.address;
         if address.is_tls() {
             choose_provider();
@@ -43,7 +43,7 @@ impl Pools {
         let certified = matches!(address.kind, Kind::Single(_));
         if address.tls.is_some() && !(certified && address.is_tls()) {
             let why = "certificates of one's own need a rediss:// address of one server; else trust them system-wide";
-            return Err(SettingsError::Tls(why.into()));
+            return Err(LinkError::Tls(why.into()));
         }
         let config = PoolConfig {
             timeouts: Timeouts {
@@ -58,10 +58,10 @@ impl Pools {
 
     fn build(
         address: &Address,
-        settings: &Settings,
+        settings: &LinkSettings,
         config: PoolConfig,
-    ) -> Result<Self, SettingsError> {
-        let refused = |error: RedisError| SettingsError::Address(error.to_string());
+    ) -> Result<Self, LinkError> {
+        let refused = |error: RedisError| LinkError::Address(error.to_string());
         let runtime = Runtime::Tokio1;
         let pools = match address.kind.clone() {
             Kind::Single(info) => {
@@ -101,12 +101,12 @@ impl Pools {
                     .map(Self::Cluster)
             }
         };
-        pools.map_err(|error| SettingsError::Address(error.to_string()))
+        pools.map_err(|error| LinkError::Address(error.to_string()))
     }
 
     /// A new connection, which is the caller's own. It does not go back to the pool: one that failed may be to a server that is no longer
     /// the primary, and would answer the pool's question whether it lives.
-    pub(crate) async fn connect(&self, settings: &Settings) -> Result<Connection, Broken> {
+    pub(crate) async fn connect(&self, settings: &LinkSettings) -> Result<Connection, Broken> {
         Ok(match self {
             Self::Single(pool) => {
                 let pooled = pool.get().await.map_err(unreached)?;
@@ -178,10 +178,7 @@ fn choose_provider() {
     }
 }
 
-fn with_certificates(
-    info: ConnectionInfo,
-    tls: Option<&Tls>,
-) -> Result<ConnectionInfo, SettingsError> {
+fn with_certificates(info: ConnectionInfo, tls: Option<&Tls>) -> Result<ConnectionInfo, LinkError> {
     let Some(tls) = tls else { return Ok(info) };
     let client_tls = tls.client.clone();
     let certificates = TlsCertificates {
@@ -192,7 +189,7 @@ fn with_certificates(
         root_cert: tls.authorities.clone(),
     };
     let client = Client::build_with_tls(info, certificates)
-        .map_err(|error| SettingsError::Tls(error.to_string()))?;
+        .map_err(|error| LinkError::Tls(error.to_string()))?;
     Ok(client.get_connection_info().clone())
 }
 

@@ -5,10 +5,11 @@ use deadpool_redis::redis::{Cmd, cmd};
 
 /// What is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Promise {
-    pub(crate) durability: Durability,
+pub struct Promise {
+    /// How safe that is.
+    pub durability: Durability,
     /// Why it may lose what it acknowledged; empty when it does not.
-    pub(crate) doubts: String,
+    pub doubts: String,
 }
 
 /// What a Redis has to be set to, so that an acknowledged frame is on its disk and stays there.

@@ -5,7 +5,7 @@ use deadpool_redis::redis::{ErrorKind, RedisError};
 
 /// A call that was not answered as hoped. It can be said to several callers, so it holds texts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Broken {
+pub enum Broken {
     /// It did not reach Redis: nothing happened.
     #[error("redis is not reached: {0}")]
     NotSent(String),
@@ -22,7 +22,8 @@ pub(crate) enum Broken {
 
 impl Broken {
     /// Of an error that came while the call was under way.
-    pub(crate) fn of_call(error: &RedisError) -> Self {
+    #[must_use]
+    pub fn of_call(error: &RedisError) -> Self {
         let said = error.to_string();
         match error.code() {
             Some("OOM") => return Self::Full(said),
@@ -43,11 +44,14 @@ impl Broken {
     }
 
     /// Whether trying again soon may help.
-    pub(crate) const fn may_pass(&self) -> bool {
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
         !matches!(self, Self::Full(_))
     }
 
-    pub(crate) const fn is_unanswered(&self) -> bool {
+    /// Whether it may have been carried out.
+    #[must_use]
+    pub const fn is_unanswered(&self) -> bool {
         matches!(self, Self::Unanswered(_))
     }
 }

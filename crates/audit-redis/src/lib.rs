@@ -1,0 +1,19 @@
+//! The way to Redis that the queues on it share: where it is, connections, scripts, and what an outage of it is.
+//!
+//! What it is not: it knows no key and no script of any queue, and starts no server. Queues on Redis depend on it instead of on each
+//! other; nothing else should.
+
+mod address;
+mod broken;
+mod connect;
+mod link;
+mod promise;
+mod script;
+mod settings;
+
+pub use address::{Address, AddressError, Tls};
+pub use broken::Broken;
+pub use link::{Lane, Link, Live};
+pub use promise::Promise;
+pub use script::{Call, Script};
+pub use settings::{LinkError, LinkSettings};
