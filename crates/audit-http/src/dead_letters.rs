@@ -100,6 +100,11 @@ pub(crate) async fn replay_dead_letter(
             "already_replayed",
             "it was sent again before",
         ),
+        ReplayError::NotAnEvent => HttpProblem::new(
+            StatusCode::CONFLICT,
+            "not_an_event",
+            "an item of another system in its own form; put it into that system's queue again when it is mended",
+        ),
         ReplayError::Store(error) => error.into(),
         ReplayError::Queue(error) => error.into(),
         _ => HttpProblem::unavailable("not sent again; try later"),

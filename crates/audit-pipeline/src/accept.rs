@@ -1,7 +1,7 @@
 //! Accept: from the bytes of a request to a frame on disk, and back to an answer.
 
 mod coalesce;
-mod draft;
+pub(crate) mod draft;
 mod request;
 mod wait;
 
@@ -92,7 +92,11 @@ impl Acceptor {
     /// Starts the coalescer on the given tasks; it ends when the acceptor is dropped.
     #[must_use]
     pub fn start(parts: AcceptParts, settings: AcceptSettings) -> Arc<Self> {
-        let drafter = Drafter::new(&parts, &settings);
+        let drafter = Drafter::new(
+            Arc::clone(&parts.keys),
+            Arc::clone(&parts.random),
+            settings.max_ahead,
+        );
         let coalescer = Coalescer::start(&parts, &settings);
         let in_flight = Arc::new(Semaphore::new(
             settings.in_flight_bytes_max.div_ceil(IN_FLIGHT_UNIT),

@@ -3,7 +3,7 @@
 use audit_event::{EventId, Timestamp};
 use audit_queue::{Frame, FrameEvent, FrameId, Producer, QueueError};
 use audit_runtime::Clock;
-use audit_store::{DeadLetter, DeadLetters, StoreError};
+use audit_store::{DeadLetter, DeadLetterReason, DeadLetters, StoreError};
 
 /// Why a dead letter was not sent again.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,11 @@ pub enum ReplayError {
     /// It was sent again before.
     #[error("already sent again")]
     AlreadyReplayed,
+    /// It is an item of another system in its own form: put it into that system's queue again.
+    #[error(
+        "an item of another system, which is no event; put it into its queue again when it is mended"
+    )]
+    NotAnEvent,
     /// The queue did not take it.
     #[error("the queue did not take it")]
     Queue(#[from] QueueError),
@@ -39,6 +44,10 @@ pub async fn replay(
     let DeadLetter { letter, replayed } = letters.get(id).await?.ok_or(ReplayError::Unknown)?;
     if replayed.is_some() {
         return Err(ReplayError::AlreadyReplayed);
+    }
+    // Read as an event of ours, such an item could name any organisation.
+    if letter.reason == DeadLetterReason::NotAnEvent {
+        return Err(ReplayError::NotAnEvent);
     }
     let frame_id =
         FrameId(*EventId::v5(&[b"replay".as_slice(), id.as_bytes()].concat()).as_bytes());

@@ -8,6 +8,7 @@ mod commit;
 mod health;
 mod held;
 mod intake;
+mod proof;
 mod reject_rate;
 mod state;
 mod suspect;
@@ -34,6 +35,8 @@ use held::Held;
 use intake::Intake;
 use state::LaneState;
 
+pub use proof::{OnMismatch, ProofPolicy};
+
 /// Bounds of a lane.
 #[derive(Debug, Clone)]
 pub struct LaneSettings {
@@ -51,6 +54,8 @@ pub struct LaneSettings {
     pub call_timeout: Duration,
     /// Share of the last 1,000 events that the store may refuse before the lane stops.
     pub reject_share_max: f64,
+    /// What is done with events whose producer's proof does not match.
+    pub proofs: ProofPolicy,
 }
 
 impl Default for LaneSettings {
@@ -62,6 +67,7 @@ impl Default for LaneSettings {
             renew_every: Duration::from_secs(5),
             call_timeout: Duration::from_secs(30),
             reject_share_max: 0.1,
+            proofs: ProofPolicy::default(),
         }
     }
 }

@@ -12,6 +12,8 @@ pub const DUPLICATE: &str = "audit_worker_events_duplicate_total";
 pub const CONFLICT: &str = "audit_worker_events_conflict_total";
 /// Events given to the dead letters.
 pub const DEAD_LETTERED: &str = "audit_worker_events_dead_lettered_total";
+/// Proofs of producers as a lane read them, by `scheme` and `verdict`: verified, mismatch, unverifiable.
+pub const PRODUCER_PROOFS: &str = "audit_worker_producer_proofs_total";
 /// Seconds of a commit.
 pub const COMMIT_SECONDS: &str = "audit_worker_commit_seconds";
 /// Events in a commit.

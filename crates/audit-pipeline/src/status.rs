@@ -1,14 +1,14 @@
 //! The books: where every accepted event is.
 
 use audit_queue::{Depth, Producer, QueueError};
-use audit_store::{Receipts, StoreError, Totals};
+use audit_store::{Receipts, StoreError, Totals, Via};
 
 use crate::Acceptor;
 
 /// The conservation law's numbers. At a quiescent point `accepted` equals the sum of the last five.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Books {
-    /// Taken by the queue, ever.
+    /// Taken by the queue, ever; and of other systems' queues what has a receipt.
     pub accepted: u64,
     /// Refused since this process started; not part of the sum.
     pub rejected: u64,
@@ -60,12 +60,16 @@ pub async fn read(
     acceptor: &Acceptor,
 ) -> Result<Status, StatusError> {
     // Receipts first: a frame enqueued in between is counted as queued, never as more than was accepted.
-    let (producers, internal) = (receipts.totals(false).await?, receipts.totals(true).await?);
+    let producers = receipts.totals(Via::Queue).await?;
+    let internal = receipts.totals(Via::Internal).await?;
+    let taken = receipts.totals(Via::Source).await?;
     let depth = queue.depth().await?;
+    // Another system's queue says what waits there; to us an item is accepted when it is settled.
+    let accepted = depth.enqueued.saturating_add(taken.events);
     Ok(Status {
         producers: Books {
             rejected: acceptor.rejected(),
-            ..books(depth.enqueued, producers)
+            ..books(accepted, producers + taken)
         },
         internal: books(depth.enqueued_internal, internal),
         depth,

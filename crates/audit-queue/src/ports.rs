@@ -82,13 +82,20 @@ pub enum Payload {
         /// Why.
         reason: String,
     },
-    /// An event of another system, in its own form. The pipeline's `Sources` makes a frame of it, or a refused item.
+    /// An event of another system, in its own form. The pipeline's `Sources` translates or refuses it.
     Foreign {
         /// Name of the form (`audit_event::Form::as_str`).
         form: &'static str,
         /// The bytes.
         bytes: Vec<u8>,
         /// Time the broker took it (microseconds), which becomes `receivedAt`.
+        received_micros: i64,
+    },
+    /// An event of another system, translated: its canonical bytes, with id, organisation and `receivedAt` stamped.
+    Translated {
+        /// As in [`crate::FrameEvent`].
+        canonical: Vec<u8>,
+        /// As in [`Payload::Foreign`].
         received_micros: i64,
     },
     /// An event of another system that can never be one of ours. It goes to the dead letters as it came.

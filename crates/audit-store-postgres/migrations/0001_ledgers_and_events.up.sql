@@ -118,7 +118,7 @@ CREATE TABLE audit.checkpoint (
 CREATE TABLE audit.receipt (
     frame_id      uuid             NOT NULL PRIMARY KEY,
     source        text COLLATE "C" NOT NULL,
-    internal      boolean          NOT NULL,
+    via           smallint         NOT NULL,
     events        integer          NOT NULL,
     stored        integer          NOT NULL,
     duplicate     integer          NOT NULL,
@@ -130,13 +130,13 @@ CREATE TABLE audit.receipt (
 -- Sums over receipt, moved in the transaction that inserts them. A row for each ledger, so that lanes do not wait for each other.
 CREATE TABLE audit.receipt_total (
     ledger        smallint NOT NULL,
-    internal      boolean  NOT NULL,
+    via           smallint NOT NULL,
     events        bigint   NOT NULL,
     stored        bigint   NOT NULL,
     duplicate     bigint   NOT NULL,
     conflict      bigint   NOT NULL,
     dead_lettered bigint   NOT NULL,
-    PRIMARY KEY (ledger, internal)
+    PRIMARY KEY (ledger, via)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE audit.dead_letter (

@@ -1,11 +1,11 @@
 //! `Receipts`: the books behind the conservation law.
 
 use async_trait::async_trait;
-use audit_store::{Receipt, Receipts, StoreError, Totals};
+use audit_store::{Receipt, Receipts, StoreError, Totals, Via};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::code::{uint, uint32};
+use crate::code::{self, uint, uint32};
 use crate::database::Database;
 use crate::error::{malformed, refused};
 use crate::value::{get, time};
@@ -23,19 +23,21 @@ impl Receipts for Database {
             .iter()
             .map(|frame| Uuid::from_bytes(*frame))
             .collect();
-        let sql = "SELECT frame_id, source, internal, events, stored, duplicate, conflict, dead_lettered, committed_at
+        let sql = "SELECT frame_id, source, via, events, stored, duplicate, conflict, dead_lettered, committed_at
             FROM audit.receipt WHERE frame_id = ANY ($1)";
         let rows = self.query("find receipts", sql, &[&frames]).await?;
         rows.iter().map(read).collect()
     }
 
-    async fn totals(&self, internal: bool) -> Result<Totals, StoreError> {
+    async fn totals(&self, via: Via) -> Result<Totals, StoreError> {
         // A row for each ledger; their number is fixed.
         let sql = "SELECT coalesce(sum(events), 0)::bigint, coalesce(sum(stored), 0)::bigint,
                 coalesce(sum(duplicate), 0)::bigint, coalesce(sum(conflict), 0)::bigint,
                 coalesce(sum(dead_lettered), 0)::bigint
-            FROM audit.receipt_total WHERE internal = $1";
-        let found = self.query_opt("read totals", sql, &[&internal]).await?;
+            FROM audit.receipt_total WHERE via = $1";
+        let found = self
+            .query_opt("read totals", sql, &[&code::via_code(via)])
+            .await?;
         let row = found.ok_or_else(|| malformed("receipt totals are missing"))?;
         Ok(Totals {
             events: uint(get(&row, 0, "total events")?, "total events")?,
@@ -52,7 +54,7 @@ fn read(row: &Row) -> Result<Receipt, StoreError> {
     Ok(Receipt {
         frame_id: get::<Uuid>(row, 0, "receipt frame")?.into_bytes(),
         source: get(row, 1, "receipt source")?,
-        internal: get(row, 2, "receipt kind")?,
+        via: code::via_of(get(row, 2, "way of a receipt")?)?,
         events: count(3, "receipt events")?,
         stored: count(4, "receipt stored")?,
         duplicate: count(5, "receipt duplicate")?,

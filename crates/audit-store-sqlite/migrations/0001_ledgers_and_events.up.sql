@@ -86,7 +86,7 @@ CREATE TABLE checkpoint (
 CREATE TABLE receipt (
     frame_id      BLOB    NOT NULL PRIMARY KEY,
     source        TEXT    NOT NULL,
-    internal      INTEGER NOT NULL,
+    via           INTEGER NOT NULL,
     events        INTEGER NOT NULL,
     stored        INTEGER NOT NULL,
     duplicate     INTEGER NOT NULL,
@@ -97,14 +97,14 @@ CREATE TABLE receipt (
 
 -- Sums over receipt, moved in the transaction that inserts them.
 CREATE TABLE receipt_total (
-    internal      INTEGER NOT NULL PRIMARY KEY,
+    via           INTEGER NOT NULL PRIMARY KEY,
     events        INTEGER NOT NULL,
     stored        INTEGER NOT NULL,
     duplicate     INTEGER NOT NULL,
     conflict      INTEGER NOT NULL,
     dead_lettered INTEGER NOT NULL
 ) STRICT;
-INSERT INTO receipt_total VALUES (0, 0, 0, 0, 0, 0), (1, 0, 0, 0, 0, 0);
+INSERT INTO receipt_total VALUES (0, 0, 0, 0, 0, 0), (1, 0, 0, 0, 0, 0), (2, 0, 0, 0, 0, 0);
 
 CREATE TABLE dead_letter (
     id              BLOB    NOT NULL PRIMARY KEY,

@@ -3,7 +3,8 @@
 pub(crate) use audit_store::code::{
     LEAF_BITS, address, bound, classification_code, classification_of, digest, fixed, int,
     ledger_code, ledger_of, position, reason_of, reason_text, role_of, role_text, scanned_address,
-    severity_code, severity_of, state_code, state_of, status_code, status_of, uint,
+    severity_code, severity_of, state_code, state_of, status_code, status_of, uint, via_code,
+    via_of,
 };
 
 use audit_event::Timestamp;

@@ -5,7 +5,7 @@ use audit_integrity::entry::SealedEvent;
 use audit_integrity::head::LedgerState;
 use audit_integrity::ledger::LedgerId;
 use audit_integrity::tile::FullTile;
-use audit_store::{Chunk, Commit, CommitError, NewDeadLetter, Receipt, StoreError, Totals};
+use audit_store::{Chunk, Commit, CommitError, NewDeadLetter, Receipt, StoreError, Totals, Via};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::code::{self, int, ledger_code};
@@ -240,7 +240,7 @@ impl Batch {
 
     fn write_receipts(&self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         let mut insert = transaction.prepare_cached(
-            "INSERT INTO receipt (frame_id, source, internal, events, stored, duplicate, conflict, dead_lettered, committed_at)
+            "INSERT INTO receipt (frame_id, source, via, events, stored, duplicate, conflict, dead_lettered, committed_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
         for receipt in &self.receipts {
@@ -248,7 +248,7 @@ impl Batch {
                 .execute(params![
                     receipt.frame_id,
                     receipt.source,
-                    receipt.internal,
+                    code::via_code(receipt.via),
                     receipt.events,
                     receipt.stored,
                     receipt.duplicate,
@@ -258,8 +258,8 @@ impl Batch {
                 ])
                 .map_err(already_stored)?;
         }
-        for internal in [false, true] {
-            add_totals(transaction, internal, &self.receipts)?;
+        for via in Via::ALL {
+            add_totals(transaction, via, &self.receipts)?;
         }
         Ok(())
     }
@@ -431,15 +431,12 @@ pub(crate) fn update_head(
 
 fn add_totals(
     transaction: &Transaction<'_>,
-    internal: bool,
+    via: Via,
     receipts: &[Receipt],
 ) -> Result<(), Failure> {
     let mut sum = Totals::default();
     let mut any = false;
-    for receipt in receipts
-        .iter()
-        .filter(|receipt| receipt.internal == internal)
-    {
+    for receipt in receipts.iter().filter(|receipt| receipt.via == via) {
         any = true;
         sum.events += u64::from(receipt.events);
         sum.stored += u64::from(receipt.stored);
@@ -451,10 +448,10 @@ fn add_totals(
         return Ok(());
     }
     let sql = "UPDATE receipt_total SET events = events + ?2, stored = stored + ?3, duplicate = duplicate + ?4,
-         conflict = conflict + ?5, dead_lettered = dead_lettered + ?6 WHERE internal = ?1";
+         conflict = conflict + ?5, dead_lettered = dead_lettered + ?6 WHERE via = ?1";
     let mut update = transaction.prepare_cached(sql)?;
     let sums = params![
-        internal,
+        code::via_code(via),
         int(sum.events)?,
         int(sum.stored)?,
         int(sum.duplicate)?,

@@ -1,10 +1,10 @@
 //! `Receipts`: the books behind the conservation law.
 
 use async_trait::async_trait;
-use audit_store::{Receipt, Receipts, StoreError, Totals};
+use audit_store::{Receipt, Receipts, StoreError, Totals, Via};
 use rusqlite::Row;
 
-use crate::code::{fixed, time, uint, uint32};
+use crate::code::{self, fixed, time, uint, uint32};
 use crate::database::Database;
 use crate::error::{Failure, malformed, refused};
 
@@ -19,7 +19,7 @@ impl Receipts for Database {
         }
         let frames = frames.to_vec();
         self.read("find receipts", move |connection| {
-            let sql = "SELECT frame_id, source, internal, events, stored, duplicate, conflict, dead_lettered, committed_at
+            let sql = "SELECT frame_id, source, via, events, stored, duplicate, conflict, dead_lettered, committed_at
                  FROM receipt WHERE frame_id = ?1";
             let mut statement = connection.prepare_cached(sql)?;
             let mut found = Vec::new();
@@ -33,11 +33,11 @@ impl Receipts for Database {
         .await
     }
 
-    async fn totals(&self, internal: bool) -> Result<Totals, StoreError> {
+    async fn totals(&self, via: Via) -> Result<Totals, StoreError> {
         self.read("read totals", move |connection| {
-            let sql = "SELECT events, stored, duplicate, conflict, dead_lettered FROM receipt_total WHERE internal = ?1";
+            let sql = "SELECT events, stored, duplicate, conflict, dead_lettered FROM receipt_total WHERE via = ?1";
             let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query([internal])?;
+            let mut rows = statement.query([code::via_code(via)])?;
             let Some(row) = rows.next()? else { return Err(malformed("receipt totals are missing").into()) };
             Ok(Totals {
                 events: uint(row.get(0)?, "total events")?,
@@ -60,7 +60,7 @@ fn read(row: &Row<'_>) -> Result<Receipt, Failure> {
     Ok(Receipt {
         frame_id: fixed(frame, "receipt frame")?,
         source: row.get(1)?,
-        internal: row.get(2)?,
+        via: code::via_of(row.get(2)?)?,
         events: count(3, "receipt events")?,
         stored: count(4, "receipt stored")?,
         duplicate: count(5, "receipt duplicate")?,

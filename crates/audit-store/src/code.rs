@@ -2,7 +2,7 @@
 //!
 //! These numbers and texts are stored for ever: adding is allowed, changing is not.
 
-use crate::{DeadLetterReason, Role, StoreError};
+use crate::{DeadLetterReason, Role, StoreError, Via};
 use audit_event::{Classification, Severity, Status};
 use audit_integrity::head::LedgerState;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
@@ -193,6 +193,26 @@ pub fn state_of(code: i64) -> Result<LedgerState, StoreError> {
     .into_iter()
     .find(|state| i64::from(state_code(*state)) == code)
     .ok_or_else(|| malformed(format!("ledger state {code}")))
+}
+
+/// The number of a way by which events came.
+#[must_use]
+pub const fn via_code(via: Via) -> i16 {
+    match via {
+        Via::Queue => 0,
+        Via::Internal => 1,
+        Via::Source => 2,
+    }
+}
+
+/// The way of a number.
+///
+/// # Errors
+/// A number without a meaning.
+pub fn via_of(code: i16) -> Result<Via, StoreError> {
+    let mut all = Via::ALL.into_iter();
+    all.find(|via| via_code(*via) == code)
+        .ok_or_else(|| malformed(format!("way {code} of a receipt")))
 }
 
 /// Every reason a dead letter can have, with its text.

@@ -28,7 +28,7 @@ pub use leases::{Lease, LeaseInfo, Leases};
 pub use ledger::{Chunk, Commit, ControlRow, LedgerInfo, LedgerRead, LedgerWriter};
 pub use query::{EventQuery, Filter, Order, Page, PageRequest};
 pub use read::{EventRead, Found, Look, StoredEvent};
-pub use receipts::{Receipt, Receipts, Totals};
+pub use receipts::{Receipt, Receipts, Totals, Via};
 pub use work::{Cursors, Migration, Migrations, Runs, TextIndex};
 
 use std::sync::Arc;

@@ -194,6 +194,11 @@ pub const METRICS: &[Metric] = &[
         &["ledger"],
         "Checks of the signer that a ledger failed; each is an alarm.",
     ),
+    counter(
+        "audit_worker_producer_proofs_total",
+        &["scheme", "verdict"],
+        "Producers' hashes and signatures as lanes read them, by verdict: verified, mismatch, unverifiable.",
+    ),
     gauge(
         "audit_worker_queue_bytes",
         &[],

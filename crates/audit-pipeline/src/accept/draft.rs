@@ -1,6 +1,7 @@
 //! From one item to a draft: read, decide whose it is, judge the producer's proof, stamp, check.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use audit_event::forms::read_statement;
 use audit_event::id::IdempotentRequest;
@@ -13,28 +14,33 @@ use audit_integrity::producer;
 use audit_runtime::Random;
 use audit_store::query::OrganizationScope;
 
-use super::{AcceptParts, AcceptRequest, AcceptSettings, Caller, Item};
+use super::{AcceptRequest, Caller, Item};
 
 /// The annotation of events whose sender did not prove who it is. No processor may add one of this name.
 const AUTHENTICATED: &str = "authenticated";
 
+/// Reads, judges and stamps; the same for requests and for items of other systems' queues.
 #[derive(Debug)]
-pub(super) struct Drafter {
+pub(crate) struct Drafter {
     keys: Arc<dyn KeySource>,
     random: Arc<dyn Random>,
     max_ahead_micros: i64,
 }
 
 impl Drafter {
-    pub(super) fn new(parts: &AcceptParts, settings: &AcceptSettings) -> Self {
+    pub(crate) fn new(
+        keys: Arc<dyn KeySource>,
+        random: Arc<dyn Random>,
+        max_ahead: Duration,
+    ) -> Self {
         Self {
-            keys: Arc::clone(&parts.keys),
-            random: Arc::clone(&parts.random),
-            max_ahead_micros: i64::try_from(settings.max_ahead.as_micros()).unwrap_or(i64::MAX),
+            keys,
+            random,
+            max_ahead_micros: i64::try_from(max_ahead.as_micros()).unwrap_or(i64::MAX),
         }
     }
 
-    /// The draft, or every problem of the item.
+    /// The draft of a request's item, or every problem of it.
     pub(super) async fn draft(
         &self,
         request: &AcceptRequest,
@@ -42,12 +48,25 @@ impl Drafter {
         item: &Item,
         received_at: Timestamp,
     ) -> Result<EventDraft, Vec<Problem>> {
-        let mut statement = match item {
+        let statement = match item {
             Item::Bytes(bytes) => read_statement(request.form, bytes)?,
             Item::Statement(statement) => (**statement).clone(),
         };
+        let id = self.fallback_id(request, index, &statement, received_at);
+        self.of_statement(statement, id, &request.caller, received_at)
+            .await
+    }
+
+    /// The draft of what a caller said, or every problem of it. The id is for an event that has none.
+    pub(crate) async fn of_statement(
+        &self,
+        mut statement: Statement,
+        fallback_id: EventId,
+        caller: &Caller,
+        received_at: Timestamp,
+    ) -> Result<EventDraft, Vec<Problem>> {
         let mut problems = Vec::new();
-        problems.extend(foreign_organization(&statement, &request.caller));
+        problems.extend(foreign_organization(&statement, caller));
         problems.extend(validate::check_skew(
             statement.timestamp,
             received_at,
@@ -58,12 +77,12 @@ impl Drafter {
         }
         self.judge(&mut statement).await;
         let stamps = Stamps {
-            fallback_id: self.fallback_id(request, index, &statement, received_at),
+            fallback_id,
             received_at,
-            default_organization: request.caller.default_organization.clone(),
+            default_organization: caller.default_organization.clone(),
         };
         let mut event = AuditEvent::stamp(statement, &stamps);
-        if !request.caller.authenticated {
+        if !caller.authenticated {
             event.annotations.insert(AUTHENTICATED, Value::Bool(false));
         }
         EventDraft::new(event)

@@ -10,7 +10,7 @@ use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
 use audit_integrity::tile::{FullTile, TileBuilder};
 use audit_queue::{FrameId, Refused, SourcePosition};
 use audit_runtime::Random;
-use audit_store::{Chunk, DeadLetterReason, Found, NewDeadLetter, Receipt};
+use audit_store::{Chunk, DeadLetterReason, Found, NewDeadLetter, Receipt, Via};
 
 use super::intake::Incoming;
 use crate::hubs::{Address, EventOutcome};
@@ -37,7 +37,7 @@ pub(super) struct Candidate {
 pub(super) struct FrameWork {
     pub(super) id: FrameId,
     pub(super) source: String,
-    pub(super) internal: bool,
+    pub(super) via: Via,
     /// Whether an earlier delivery may have stored some of it.
     pub(super) redelivered: bool,
     pub(super) outcomes: Vec<Option<EventOutcome>>,
@@ -52,7 +52,7 @@ impl FrameWork {
         Self {
             id: frame.id,
             source: incoming.source.clone(),
-            internal: frame.internal,
+            via: incoming.via,
             redelivered: incoming.redelivered > 0,
             outcomes: vec![None; frame.events.len()],
             letters: Vec::new(),
@@ -162,7 +162,7 @@ impl FrameWork {
         let mut receipt = Receipt {
             frame_id: self.id.0,
             source: self.source.clone(),
-            internal: self.internal,
+            via: self.via,
             events: u32::try_from(self.outcomes.len()).unwrap_or(u32::MAX),
             stored: 0,
             duplicate: 0,

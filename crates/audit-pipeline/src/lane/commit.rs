@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use audit_event::{Identity, Timestamp};
 use audit_runtime::Backoff;
-use audit_store::{Commit, CommitError, Found, NewDeadLetter, Receipt, StoreError};
+use audit_store::{Commit, CommitError, Found, NewDeadLetter, Receipt, StoreError, Via};
 
 use super::batch::{self, Candidate, FrameWork, Known, Leader, Numbered, Numbering};
 use super::held::Held;
@@ -396,10 +396,9 @@ fn letters_of(frames: &[FrameWork], writes: Writes, now: Timestamp) -> Vec<NewDe
 
 fn count(receipts: &[Receipt], events: usize, took: Duration) {
     for receipt in receipts {
-        let origin = if receipt.internal {
-            "internal"
-        } else {
-            "producer"
+        let origin = match receipt.via {
+            Via::Internal => "internal",
+            Via::Queue | Via::Source => "producer",
         };
         metrics::counter!(metric::STORED, "origin" => origin).increment(u64::from(receipt.stored));
         metrics::counter!(metric::DUPLICATE).increment(u64::from(receipt.duplicate));

@@ -9,12 +9,12 @@ use audit_queue::{
     Budget, Delivery, Frame, FrameEvent, FrameId, Payload, QueueError, Refused, SourcePosition,
 };
 use audit_runtime::{Backoff, BreakerState};
-use audit_store::{DeadLetterReason, Receipt};
+use audit_store::{DeadLetterReason, Receipt, Via};
 
 use super::batch::{Candidate, FrameWork, Place};
 use super::health::{note_outage, store_answers};
 use super::held::Held;
-use super::{LOOK_AGAIN_MAX, LaneParts, LaneSettings};
+use super::{LOOK_AGAIN_MAX, LaneParts, LaneSettings, ProofPolicy};
 use crate::hubs::FrameOutcome;
 use crate::metric;
 use crate::outward::within;
@@ -56,6 +56,7 @@ pub(super) struct Incoming {
     pub(super) source: String,
     pub(super) redelivered: u32,
     pub(super) frame: Frame,
+    pub(super) via: Via,
     /// Why its only event is none: the item of another system that it was made of is kept as it came.
     pub(super) not_an_event: Option<String>,
 }
@@ -135,6 +136,13 @@ impl Intake<'_> {
         Ok(self.prepare(batch.token, batch.deliveries).await)
     }
 
+    fn reading(&self) -> Reading<'_> {
+        Reading {
+            registry: &self.parts.registry,
+            proofs: self.settings.proofs,
+        }
+    }
+
     /// Small batches while little waits, for a short wait; large ones when behind.
     async fn deliveries_by_depth(&self) -> usize {
         let depth = within(self.settings.call_timeout, self.parts.producer.depth()).await;
@@ -167,7 +175,7 @@ impl Intake<'_> {
             } else if incoming.redelivered > SUSPECT_AFTER {
                 prepared.suspects.push(incoming);
             } else {
-                prepared.add(&self.parts.registry, incoming);
+                prepared.add(&self.reading(), incoming);
                 // Reading is work for the processor; the commit under way wants its answer seen.
                 tokio::task::yield_now().await;
             }
@@ -226,16 +234,16 @@ impl Prepared {
         frames.any(|frame| frame.id == id) || suspects.any(|suspect| suspect.frame.id == id)
     }
 
-    fn add(&mut self, registry: &Registry, incoming: Incoming) {
+    fn add(&mut self, reading: &Reading<'_>, incoming: Incoming) {
         let bytes = incoming.frame.events.iter();
         let bytes: usize = bytes.map(|event| event.canonical.len()).sum();
         match self.works.last_mut() {
             Some(work) if work.has_room(incoming.frame.events.len(), bytes) => {
-                work.add(registry, incoming, bytes);
+                work.add(reading, incoming, bytes);
             }
             _ => {
                 let mut work = Work::default();
-                work.add(registry, incoming, bytes);
+                work.add(reading, incoming, bytes);
                 self.works.push(work);
             }
         }
@@ -248,12 +256,12 @@ impl Work {
             && self.bytes + bytes <= COMMIT_BYTES_MAX
     }
 
-    fn add(&mut self, registry: &Registry, incoming: Incoming, bytes: usize) {
+    fn add(&mut self, reading: &Reading<'_>, incoming: Incoming, bytes: usize) {
         let frame = self.frames.len();
         let mut work = FrameWork::new(&incoming);
         let events = incoming.arrivals().into_iter().enumerate();
         self.candidates.extend(events.filter_map(|(index, event)| {
-            read_event(registry, Place { frame, index }, event, &mut work)
+            read_event(reading, Place { frame, index }, event, &mut work)
         }));
         self.frames.push(work);
         self.bytes += bytes;
@@ -265,23 +273,34 @@ fn readable(deliveries: Vec<Delivery>) -> Vec<Incoming> {
     let mut frames = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         let source = delivery.source.0;
+        let item = |bytes, received_micros, not_an_event| Incoming {
+            frame: frame_of_item(&source, bytes, received_micros),
+            source: source.clone(),
+            redelivered: delivery.redelivered,
+            via: Via::Source,
+            not_an_event,
+        };
         match delivery.payload {
             Payload::Frame(frame) => frames.push(Incoming {
                 source,
                 redelivered: delivery.redelivered,
+                via: if frame.internal {
+                    Via::Internal
+                } else {
+                    Via::Queue
+                },
                 frame,
                 not_an_event: None,
             }),
+            Payload::Translated {
+                canonical,
+                received_micros,
+            } => frames.push(item(canonical, received_micros, None)),
             Payload::Refused {
                 bytes,
                 detail,
                 received_micros,
-            } => frames.push(Incoming {
-                redelivered: delivery.redelivered,
-                frame: frame_of_item(&source, bytes, received_micros),
-                source,
-                not_an_event: Some(detail),
-            }),
+            } => frames.push(item(bytes, received_micros, Some(detail))),
             Payload::Unreadable { reason } => {
                 metrics::counter!(metric::UNREADABLE_FRAMES).increment(1);
                 tracing::error!(
@@ -313,9 +332,15 @@ fn refused_by(receipt: &Receipt) -> Option<Refused> {
     })
 }
 
+/// What reading an event needs.
+pub(super) struct Reading<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) proofs: ProofPolicy,
+}
+
 /// Reads and processes one event of a frame; what cannot go on becomes a dead letter of the frame.
 pub(super) fn read_event(
-    registry: &Registry,
+    reading: &Reading<'_>,
     place: Place,
     event: Arrival,
     work: &mut FrameWork,
@@ -342,8 +367,12 @@ pub(super) fn read_event(
             return None;
         }
     };
+    if let Some(detail) = reading.proofs.refusal(draft.event()) {
+        work.dead_letter(place.index, DeadLetterReason::ProofMismatch, detail, &draft);
+        return None;
+    }
     let claim = claim_of(draft.event());
-    match annotate(registry, draft) {
+    match annotate(reading.registry, draft) {
         Ok(draft) => Some(Candidate {
             place,
             identity: draft.event().identity(),

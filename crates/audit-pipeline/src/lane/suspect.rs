@@ -13,7 +13,7 @@ use audit_store::DeadLetterReason;
 
 use super::batch::{self, FrameWork, Place};
 use super::commit::Writes;
-use super::intake::{Arrival, Incoming, read_event};
+use super::intake::{Arrival, Incoming, Reading, read_event};
 use super::state::LaneState;
 use super::{End, Lane};
 use crate::hubs::EventOutcome;
@@ -103,7 +103,11 @@ impl Lane {
             // C9: marked, and not looked at. If the process dies before the answer, the mark says at which event.
             self.set_mark(id, mark, begun).await?;
             let place = Place { frame: 0, index };
-            let candidate = read_event(&self.parts.registry, place, event, work);
+            let reading = Reading {
+                registry: &self.parts.registry,
+                proofs: self.settings.proofs,
+            };
+            let candidate = read_event(&reading, place, event, work);
             leaders = batch::lead(candidate.into_iter().collect());
         } else {
             tracing::error!(alert = true, frame = %id, index, "an event whose own commit kills the process is given up");

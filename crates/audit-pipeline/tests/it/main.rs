@@ -25,4 +25,6 @@ mod scene;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod suspects;

@@ -208,6 +208,10 @@ impl Scene {
         }
     }
 
+    pub(crate) fn key_source(&self) -> Arc<dyn KeySource> {
+        self.keys.clone()
+    }
+
     /// Puts a writer around the store's.
     pub(crate) fn around_writer(
         &mut self,

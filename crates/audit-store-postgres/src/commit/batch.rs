@@ -6,7 +6,7 @@ use audit_integrity::tile::FullTile;
 use audit_store::{Chunk, Commit, CommitError, NewDeadLetter, Receipt, StoreError};
 use uuid::Uuid;
 
-use crate::code::{self, int, int32, ledger_code};
+use crate::code::{self, int, int32, ledger_code, via_code};
 use crate::copy::Rows;
 use crate::error::{Failure, refused};
 use crate::lane::LaneSession;
@@ -129,7 +129,7 @@ impl<'c> Batch<'c> {
         };
         let frames: Vec<_> = all.iter().map(|r| Uuid::from_bytes(r.frame_id)).collect();
         let sources: Vec<_> = all.iter().map(|r| without_nul(&r.source)).collect();
-        let internal: Vec<_> = all.iter().map(|r| r.internal).collect();
+        let ways: Vec<_> = all.iter().map(|r| via_code(r.via)).collect();
         let times: Vec<_> = all.iter().map(|r| Micros::from(r.committed_at)).collect();
         let (events, stored) = (counts(|r| r.events)?, counts(|r| r.stored)?);
         let (duplicate, conflict) = (counts(|r| r.duplicate)?, counts(|r| r.conflict)?);
@@ -141,7 +141,7 @@ impl<'c> Batch<'c> {
                 &[
                     &frames,
                     &sources,
-                    &internal,
+                    &ways,
                     &events,
                     &stored,
                     &duplicate,
@@ -158,15 +158,15 @@ impl<'c> Batch<'c> {
         if self.receipts.is_empty() {
             return Ok(());
         }
-        let mut kinds: Vec<bool> = self.receipts.iter().map(|r| r.internal).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
+        let mut ways: Vec<i16> = self.receipts.iter().map(|r| via_code(r.via)).collect();
+        ways.sort_unstable();
+        ways.dedup();
         let sums = |of: fn(&Receipt) -> u32| {
-            let sum = |internal: &bool| -> i64 {
-                let of_kind = self.receipts.iter().filter(|r| r.internal == *internal);
-                of_kind.map(|receipt| i64::from(of(receipt))).sum()
+            let sum = |way: &i16| -> i64 {
+                let of_way = self.receipts.iter().filter(|r| via_code(r.via) == *way);
+                of_way.map(|receipt| i64::from(of(receipt))).sum()
             };
-            kinds.iter().map(sum).collect::<Vec<_>>()
+            ways.iter().map(sum).collect::<Vec<_>>()
         };
         session
             .client
@@ -174,7 +174,7 @@ impl<'c> Batch<'c> {
                 &session.statements.totals,
                 &[
                     &ledger_code(self.ledger),
-                    &kinds,
+                    &ways,
                     &sums(|r| r.events),
                     &sums(|r| r.stored),
                     &sums(|r| r.duplicate),

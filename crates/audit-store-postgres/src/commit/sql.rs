@@ -11,14 +11,14 @@ pub(crate) const CHECK: &str = "SELECT
     (SELECT state FROM audit.ledger_head WHERE ledger = $1)";
 
 pub(crate) const RECEIPTS: &str = "INSERT INTO audit.receipt
-    (frame_id, source, internal, events, stored, duplicate, conflict, dead_lettered, committed_at)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
+    (frame_id, source, via, events, stored, duplicate, conflict, dead_lettered, committed_at)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
         $8::integer[], $9::timestamptz[])";
 
 pub(crate) const TOTALS: &str = "INSERT INTO audit.receipt_total AS held
-    (ledger, internal, events, stored, duplicate, conflict, dead_lettered)
-    SELECT $1, * FROM unnest($2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-    ON CONFLICT (ledger, internal) DO UPDATE SET events = held.events + excluded.events,
+    (ledger, via, events, stored, duplicate, conflict, dead_lettered)
+    SELECT $1, * FROM unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    ON CONFLICT (ledger, via) DO UPDATE SET events = held.events + excluded.events,
         stored = held.stored + excluded.stored, duplicate = held.duplicate + excluded.duplicate,
         conflict = held.conflict + excluded.conflict, dead_lettered = held.dead_lettered + excluded.dead_lettered";
 

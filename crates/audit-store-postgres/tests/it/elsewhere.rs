@@ -11,7 +11,7 @@ use audit_store::conformance::sample::{at, event, events, id};
 use audit_store::conformance::scene::{LEDGER, Lane};
 use audit_store::conformance::search::request;
 use audit_store::query::{ActionMatch, DetailMatch, OrganizationScope};
-use audit_store::{Filter, PageRequest, Store};
+use audit_store::{Filter, PageRequest, Store, Via};
 use audit_store_postgres::{PostgresStore, Settings};
 use audit_testkit::fault_proxy::FaultProxy;
 use audit_testkit::net::free_address;
@@ -106,7 +106,7 @@ async fn the_primary_has(store: &Store, lane: &Lane, size: u64) {
     assert_eq!(store.events.find(&[identity]).await.unwrap().len(), 1);
     let ledger = store.ledgers.ledger(LEDGER).await.unwrap().unwrap();
     assert_eq!(ledger.head, lane.head);
-    let totals = store.receipts.totals(false).await.unwrap();
+    let totals = store.receipts.totals(Via::Queue).await.unwrap();
     assert_eq!(totals.stored, size);
 }
 

@@ -7,7 +7,7 @@ use audit_runtime::{Fault, Faulty};
 use audit_store::conformance::TestStore;
 use audit_store::conformance::sample::{self, event, events};
 use audit_store::conformance::scene::{LEDGER, Lane, Prepared};
-use audit_store::{CommitError, Store};
+use audit_store::{CommitError, Store, Via};
 use audit_store_postgres::{PostgresStore, Settings};
 use audit_testkit::postgres::PostgresServer;
 use audit_testkit::wait::wait_until_async;
@@ -238,7 +238,7 @@ async fn a_server_killed_again_and_again_loses_nothing_it_acknowledged() {
     let acknowledged = committing.join_next().await.unwrap().unwrap();
     let size = agree(&store, LEDGER).await;
     assert_eq!(size, acknowledged);
-    let totals = store.receipts.totals(false).await.unwrap();
+    let totals = store.receipts.totals(Via::Queue).await.unwrap();
     assert_eq!((totals.events, totals.stored), (size, size));
 }
 

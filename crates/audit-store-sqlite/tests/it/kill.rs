@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use audit_store::Store;
 use audit_store::conformance::sample::events;
 use audit_store::conformance::scene::{LEDGER, Lane};
+use audit_store::{Store, Via};
 use audit_store_sqlite::{Options, SqliteStore};
 
 use crate::place::{HandClock, agree, options};
@@ -133,7 +133,7 @@ async fn after_twenty_kills_every_acknowledged_commit_is_there_and_everything_ag
 /// Receipts, their totals and the events are three books of the same thing.
 async fn check_receipts(store: &Store) {
     let rows = agree(store, LEDGER).await;
-    let totals = store.receipts.totals(false).await.unwrap();
+    let totals = store.receipts.totals(Via::Queue).await.unwrap();
     assert_eq!((totals.events, totals.stored), (rows, rows));
     let chunks = store
         .ledgers

@@ -7,7 +7,7 @@ use super::TestStore;
 use super::sample::{self, events};
 use super::scene::{LEDGER, Lane, receipt};
 use crate::query::OrganizationScope;
-use crate::{NewApiKey, Receipt, Role, StoreError, Totals};
+use crate::{NewApiKey, Receipt, Role, StoreError, Totals, Via};
 
 /// "Those of the frames that have a receipt, in any order"; "Sums over all receipts: producers' or ours".
 pub async fn receipts_are_found_and_summed(subject: &mut dyn TestStore) {
@@ -27,7 +27,7 @@ pub async fn receipts_are_found_and_summed(subject: &mut dyn TestStore) {
             Receipt {
                 events: 5,
                 stored: 5,
-                internal: true,
+                via: Via::Internal,
                 ..receipt(100 + n, 5)
             },
         ];
@@ -46,19 +46,16 @@ pub async fn receipts_are_found_and_summed(subject: &mut dyn TestStore) {
     expected.sort_by_key(|receipt| receipt.frame_id);
     assert_eq!(found, expected);
     assert_eq!(store.receipts.find(&[]).await.unwrap(), []);
-    for internal in [false, true] {
+    for via in Via::ALL {
         let mut sum = Totals::default();
-        for receipt in written
-            .iter()
-            .filter(|receipt| receipt.internal == internal)
-        {
+        for receipt in written.iter().filter(|receipt| receipt.via == via) {
             sum.events += u64::from(receipt.events);
             sum.stored += u64::from(receipt.stored);
             sum.duplicate += u64::from(receipt.duplicate);
             sum.conflict += u64::from(receipt.conflict);
             sum.dead_lettered += u64::from(receipt.dead_lettered);
         }
-        assert_eq!(store.receipts.totals(internal).await.unwrap(), sum);
+        assert_eq!(store.receipts.totals(via).await.unwrap(), sum);
     }
 }
 
@@ -70,7 +67,7 @@ pub async fn a_frame_has_one_receipt(subject: &mut dyn TestStore) {
     prepared.receipts = vec![receipt(1, 1), receipt(1, 1)];
     assert!(store.writer.commit(prepared.commit()).await.is_err());
     assert_eq!(
-        store.receipts.totals(false).await.unwrap(),
+        store.receipts.totals(Via::Queue).await.unwrap(),
         Totals::default()
     );
     assert_eq!(store.receipts.find(&[sample::frame(1)]).await.unwrap(), []);

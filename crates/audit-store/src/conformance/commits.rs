@@ -9,7 +9,7 @@ use super::dead_letters::letter;
 use super::sample::{self, event, events};
 use super::scene::{Books, LEDGER, Lane, key, origin, receipt};
 use crate::leases::LEASE_MICROS;
-use crate::{CommitError, StoreError};
+use crate::{CommitError, StoreError, Via};
 
 /// "Durable (fsync'd) when `commit` returns `Ok`"; "Unique on identity and on `Receipt::frame_id`".
 pub async fn a_commit_is_durable_and_delivered_again_stores_nothing(subject: &mut dyn TestStore) {
@@ -49,7 +49,7 @@ pub async fn a_commit_of_books_alone_leaves_the_head(subject: &mut dyn TestStore
         subject
             .store()
             .receipts
-            .totals(false)
+            .totals(Via::Queue)
             .await
             .unwrap()
             .duplicate,

@@ -5,7 +5,7 @@ use audit_event::{EventId, OrganizationId};
 use super::TestStore;
 use super::sample::{self, events};
 use super::scene::{LEDGER, Lane};
-use crate::{DeadLetter, DeadLetterFilter, DeadLetterReason, NewDeadLetter, StoreError};
+use crate::{DeadLetter, DeadLetterFilter, DeadLetterReason, NewDeadLetter, StoreError, Via};
 
 /// Dead letter number `n`.
 #[must_use]
@@ -54,7 +54,7 @@ pub async fn a_dead_letter_lives_from_commit_to_purge(subject: &mut dyn TestStor
     }
     assert_eq!(letters.get(sample::id(99)).await.unwrap(), None);
     assert_eq!(letters.waiting().await.unwrap(), 2);
-    let totals = store.receipts.totals(false).await.unwrap();
+    let totals = store.receipts.totals(Via::Queue).await.unwrap();
 
     assert!(
         letters
@@ -86,7 +86,7 @@ pub async fn a_dead_letter_lives_from_commit_to_purge(subject: &mut dyn TestStor
     assert_eq!(letters.get(written[1].id).await.unwrap(), None);
     assert_eq!(letters.waiting().await.unwrap(), 0);
     assert_eq!(
-        store.receipts.totals(false).await.unwrap(),
+        store.receipts.totals(Via::Queue).await.unwrap(),
         totals,
         "totals over receipts do not change"
     );

@@ -13,7 +13,7 @@ use audit_integrity::tile::{FullTile, TileBuilder};
 
 use super::TestStore;
 use super::sample;
-use crate::{Chunk, Commit, CommitError, Lease, NewDeadLetter, Receipt, Store};
+use crate::{Chunk, Commit, CommitError, Lease, NewDeadLetter, Receipt, Store, Via};
 
 /// The ledger most cases use.
 pub const LEDGER: LedgerId = LedgerId::Events(0);
@@ -81,7 +81,7 @@ pub fn receipt(n: u64, stored: u32) -> Receipt {
     Receipt {
         frame_id: sample::frame(n),
         source: format!("queue/{n}"),
-        internal: false,
+        via: Via::Queue,
         events: stored,
         stored,
         duplicate: 0,
@@ -382,7 +382,7 @@ impl Books {
                 .controls(LeafIndex(0), u32::MAX)
                 .await
                 .unwrap(),
-            totals: store.receipts.totals(false).await.unwrap(),
+            totals: store.receipts.totals(Via::Queue).await.unwrap(),
             waiting: store.dead_letters.waiting().await.unwrap(),
         }
     }

@@ -10,7 +10,7 @@ use audit_store::query::OrganizationScope;
 use audit_store::{
     Chunk, Commit, CommitError, ControlRow, Cursors, DeadLetter, DeadLetterFilter, DeadLetters,
     EventRead, Found, Lease, LeaseInfo, Leases, LedgerInfo, LedgerRead, LedgerWriter, Receipt,
-    Receipts, StoreError, StoredEvent, Totals,
+    Receipts, StoreError, StoredEvent, Totals, Via,
 };
 
 use super::{Faulty, OnPurpose};
@@ -239,9 +239,8 @@ impl Receipts for Faulty<dyn Receipts> {
         self.read("receipts.find", self.inner.find(frames)).await
     }
 
-    async fn totals(&self, internal: bool) -> Result<Totals, StoreError> {
-        self.read("receipts.totals", self.inner.totals(internal))
-            .await
+    async fn totals(&self, via: Via) -> Result<Totals, StoreError> {
+        self.read("receipts.totals", self.inner.totals(via)).await
     }
 }
 
