@@ -1,6 +1,7 @@
 //! The batches this process holds.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,43 +22,55 @@ pub(crate) struct Entry {
 }
 
 #[derive(Debug)]
-struct Batch {
-    entries: Vec<Entry>,
+struct Batch<T> {
+    what: T,
     /// Redis may hand it out again from here on.
     until: Instant,
 }
 
 /// Tokens and what they stand for. The lock is never held across a wait.
-#[derive(Debug, Default)]
-pub(crate) struct Held {
-    inner: Mutex<Inner>,
+#[derive(Debug)]
+pub(crate) struct Held<T> {
+    inner: Mutex<Inner<T>>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
+#[derive(Debug)]
+struct Inner<T> {
     last_token: u64,
-    batches: BTreeMap<u64, Batch>,
+    batches: BTreeMap<u64, Batch<T>>,
 }
 
-impl Held {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        let inner = Inner {
+            last_token: 0,
+            batches: BTreeMap::new(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
+    }
+}
+
+impl<T: Clone> Held<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         // Whole after any panic: every change is one call of a map.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A token for the batch; never 0.
-    pub(crate) fn add(&self, entries: Vec<Entry>, hold: Duration) -> u64 {
+    pub(crate) fn add(&self, what: T, hold: Duration) -> u64 {
         let mut inner = self.lock();
         inner.last_token += 1;
         let token = inner.last_token;
         let until = Instant::now() + hold;
-        inner.batches.insert(token, Batch { entries, until });
+        inner.batches.insert(token, Batch { what, until });
         token
     }
 
-    pub(crate) fn entries(&self, token: u64) -> Option<Vec<Entry>> {
+    pub(crate) fn get(&self, token: u64) -> Option<T> {
         let inner = self.lock();
-        inner.batches.get(&token).map(|batch| batch.entries.clone())
+        inner.batches.get(&token).map(|batch| batch.what.clone())
     }
 
     pub(crate) fn renewed(&self, token: u64, hold: Duration) {
@@ -70,18 +83,35 @@ impl Held {
         self.lock().batches.remove(&token);
     }
 
-    /// Forgets what nobody renewed, and says what is left, by entry and count.
-    pub(crate) fn current(&self) -> HashSet<(String, u64)> {
+    /// Forgets what nobody renewed, and says what is left.
+    pub(crate) fn current(&self) -> Vec<T> {
         let now = Instant::now();
         let mut inner = self.lock();
         inner.batches.retain(|_, batch| batch.until > now);
-        let entries = inner.batches.values().flat_map(|batch| &batch.entries);
-        entries
-            .map(|entry| (entry.id.clone(), entry.count))
-            .collect()
+        let batches = inner.batches.values();
+        batches.map(|batch| batch.what.clone()).collect()
     }
 
     pub(crate) fn tokens(&self) -> Vec<u64> {
         self.lock().batches.keys().copied().collect()
+    }
+}
+
+/// Leaves the mark of something astray unless it is cleared: Redis may think that we hold what no batch has.
+pub(crate) struct Marked<'a>(&'a AtomicBool);
+
+impl<'a> Marked<'a> {
+    pub(crate) const fn on(astray: &'a AtomicBool) -> Self {
+        Self(astray)
+    }
+
+    pub(crate) fn clear(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }

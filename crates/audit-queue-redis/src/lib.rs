@@ -58,6 +58,7 @@
 pub mod bench;
 mod delivery;
 mod held;
+pub mod list;
 mod queue;
 mod script;
 mod settings;

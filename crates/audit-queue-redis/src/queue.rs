@@ -1,5 +1,6 @@
 //! The ports over the stream.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::delivery::{Received, Row, together};
-use crate::held::{Entry, Held};
+use crate::held::{Entry, Held, Marked};
 use crate::script::{Keys, Scripts};
 use crate::settings::{Settings, SettingsError};
 
@@ -40,7 +41,7 @@ pub struct RedisQueue {
     keys: Keys,
     /// Our name in the consumer group: random, so that no two processes share one.
     consumer: String,
-    held: Held,
+    held: Held<Vec<Entry>>,
     /// Bounds frames on their way, in units of [`ROOM_UNIT`].
     room: Arc<Semaphore>,
     room_max: u32,
@@ -221,7 +222,7 @@ impl RedisQueue {
     async fn recall_strays(&self, undo: bool) -> Result<(), Broken> {
         // Before the look, so that what goes astray from here on is looked for again.
         self.astray.store(false, Ordering::SeqCst);
-        let marked = Marked(&self.astray);
+        let marked = Marked::on(&self.astray);
         let mut from = "-".to_owned();
         loop {
             let ours = self.scripts.held.with(&self.keys.two());
@@ -232,6 +233,11 @@ impl RedisQueue {
             };
             from = format!("({last}");
             let known = self.held.current();
+            let known: HashSet<_> = known
+                .into_iter()
+                .flatten()
+                .map(|entry| (entry.id, entry.count))
+                .collect();
             let strays: Vec<_> = rows
                 .into_iter()
                 .filter(|row| !known.contains(row))
@@ -296,7 +302,7 @@ impl RedisQueue {
             .arg(budget.deliveries.max(1))
             .arg(budget.bytes);
         // Whoever is dropped from here on, or loses the answer, leaves the mark.
-        let marked = Marked(&self.astray);
+        let marked = Marked::on(&self.astray);
         let rows: Vec<Row> = match self.link.once(Lane::Consume, &call).await {
             Ok(rows) => rows,
             Err(broken) => {
@@ -335,22 +341,7 @@ impl RedisQueue {
 
     fn entries(&self, token: u64) -> Result<Vec<Entry>, QueueError> {
         self.open()?;
-        self.held.entries(token).ok_or(QueueError::NotHeld)
-    }
-}
-
-/// Leaves the mark of something astray unless it is cleared.
-struct Marked<'a>(&'a AtomicBool);
-
-impl Marked<'_> {
-    fn clear(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Marked<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.held.get(token).ok_or(QueueError::NotHeld)
     }
 }
 
@@ -466,7 +457,7 @@ impl Consumer for RedisQueue {
             .map(|entry| (entry.id, entry.count))
             .collect();
         // Dropped or failed half-way, the rest is found by the next receiver.
-        let marked = Marked(&self.astray);
+        let marked = Marked::on(&self.astray);
         self.held.forget(batch.token);
         let lost = self.free(&entries, false).await?;
         marked.clear();

@@ -85,6 +85,9 @@ pub enum SettingsError {
     /// Braces would break the hash tag.
     #[error("the name of the queue is empty or has a brace in it")]
     Name,
+    /// Names of the keys of a list.
+    #[error("the names of the list's keys are refused: {0}")]
+    Keys(&'static str),
     /// A time-out of nothing never succeeds.
     #[error("the {0} is shorter than a millisecond")]
     TooShort(&'static str),

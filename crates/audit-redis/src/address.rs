@@ -85,6 +85,12 @@ impl Address {
         self
     }
 
+    /// Whether it is that of a Cluster, where keys of one script have to be in one slot.
+    #[must_use]
+    pub const fn is_cluster(&self) -> bool {
+        matches!(self.kind, Kind::Cluster(_))
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         let is_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         match &self.kind {
