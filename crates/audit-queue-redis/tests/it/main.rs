@@ -10,5 +10,6 @@
 mod conformance;
 mod delivery;
 mod faults;
+mod list;
 mod made;
 mod places;
