@@ -1,4 +1,4 @@
-//! Redis Streams as the queue: the default of a deployment.
+//! Redis Streams as the queue: the default of a deployment; and, in [`list`], the Redis list of a replaced worker.
 //!
 //! What it is not: it starts no server, and the stream it makes is for our frames only. It needs Redis 7.0 or later.
 //!

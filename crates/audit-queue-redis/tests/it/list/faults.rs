@@ -132,15 +132,16 @@ async fn no_call_hangs_on_a_frozen_connection_and_what_arrives_late_is_found() {
     })
     .await;
     // The frozen question may reach Redis only now, and what it takes then is known to nobody until it is looked for.
-    let mut rest = Vec::new();
+    let rest = std::sync::Mutex::new(Vec::new());
     wait_until_async("the others", BOUND, async || {
         if let Ok(batch) = list.receive(budget(9)).await {
-            rest.extend(texts(&batch));
+            rest.lock().unwrap().extend(texts(&batch));
             list.settle(batch).await.unwrap();
         }
-        (rest.len() == 2).then_some(())
+        (rest.lock().unwrap().len() == 2).then_some(())
     })
     .await;
+    let mut rest = rest.into_inner().unwrap();
     rest.sort_unstable();
     assert_eq!(rest, items(1..3));
     assert_eq!(list.depth().await.unwrap().settled, 3);
