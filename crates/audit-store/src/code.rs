@@ -293,3 +293,20 @@ fn malformed(what: String) -> StoreError {
 fn refused(reason: String) -> StoreError {
     StoreError::Refused { reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_and_every_way_is_read_back_as_it_was_written() {
+        for (reason, text) in REASONS {
+            assert_eq!(reason_text(reason).unwrap(), text);
+            assert_eq!(reason_of(text).unwrap(), reason);
+        }
+        for via in Via::ALL {
+            assert_eq!(via_of(via_code(via)).unwrap(), via);
+        }
+        assert!(reason_of("other").is_err() && via_of(3).is_err());
+    }
+}

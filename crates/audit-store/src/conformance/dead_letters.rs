@@ -103,8 +103,6 @@ pub async fn dead_letters_are_listed_by_filter_and_page(subject: &mut dyn TestSt
         DeadLetterReason::RejectedByProcessor,
         DeadLetterReason::Unreadable,
         DeadLetterReason::Poison,
-        DeadLetterReason::NotAnEvent,
-        DeadLetterReason::ProofMismatch,
     ];
     // Written newest first, to see that the order is the store's.
     for (n, reason) in (1..).zip(reasons).collect::<Vec<_>>().into_iter().rev() {
