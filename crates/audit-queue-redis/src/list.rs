@@ -30,7 +30,8 @@
 //!   look there. The dead letters of the store are the record. Above [`Settings::failed_max`] nothing is pushed, and that is counted.
 //! * **The way back** is asked for, never automatic: [`RedisList::retry_failed`], or an operator's `RPOPLPUSH audit:failed audit:queue`. Each
 //!   moved item is a new item with a new position. One that is refused again is a dead letter again, counted again, and stays
-//!   among the failed until somebody asks again: there is no loop. What `audit:failed` held before is left alone likewise.
+//!   among the failed until somebody asks again: there is no loop. What `audit:failed` held before is left alone likewise. (The second
+//!   kind of replaced worker moves them back every minute: while one runs beside, set [`Settings::failed_max`] to 0.)
 //! * The producers' counters `audit:dropped_count` and `audit:overflow_count` are read and never written: this worker drops nothing.
 //! * A key of the wrong type is an outage that names the key; nothing is changed then.
 //!
@@ -40,6 +41,7 @@
 mod consumer;
 mod script;
 mod settings;
+mod snapshot;
 mod taken;
 
 use std::sync::Arc;
@@ -57,6 +59,7 @@ use crate::settings::SettingsError;
 
 use script::{Keys, Scripts};
 pub use settings::Settings;
+pub use snapshot::Snapshot;
 use taken::Taken;
 
 /// Items moved by one script.
@@ -95,7 +98,7 @@ pub struct Depth {
     pub dropped: u64,
     /// What the producers count as written past the queue, since ever.
     pub overflow: u64,
-    /// Items ever taken from the queue.
+    /// Items ever taken from the queue and not handed back.
     pub taken: u64,
     /// Items ever settled. `taken` is `held`, `settled` and `lost` together.
     pub settled: u64,
@@ -192,6 +195,24 @@ impl RedisList {
             }
         }
         Ok(moved)
+    }
+
+    /// Puts what was taken and nobody holds back to the tail of the queue, in its old order, and says how many items: for going back
+    /// to the replaced worker. To be called when no worker of ours runs any more; what is handed back has no position, and what was
+    /// stored and not settled when its worker died will be stored by the other one, too.
+    ///
+    /// # Errors
+    /// When Redis is away. Called again it goes on.
+    pub async fn hand_back(&self) -> Result<u64, QueueError> {
+        self.open()?;
+        let mut back = 0;
+        loop {
+            let call = self.scripts.hand_back.with(&self.keys.seven());
+            match self.link.ask::<i64>(Lane::Ask, &call).await? {
+                0 => return Ok(back),
+                some => back += u64::try_from(some).unwrap_or(0),
+            }
+        }
     }
 
     /// Gives back everything that is held; every later call answers [`QueueError::Closed`]. With Redis away there is nothing to be

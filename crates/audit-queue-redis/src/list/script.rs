@@ -27,6 +27,7 @@ pub(super) struct Scripts {
     pub(super) recall: Script,
     pub(super) depth: Script,
     pub(super) retry: Script,
+    pub(super) hand_back: Script,
 }
 
 impl Scripts {
@@ -39,6 +40,7 @@ impl Scripts {
             recall: script!("allow-oom", "recall.lua"),
             depth: script!("no-writes", "depth.lua"),
             retry: script!("allow-oom", "retry.lua"),
+            hand_back: script!("allow-oom", "hand_back.lua"),
         }
     }
 }

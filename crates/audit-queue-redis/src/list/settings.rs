@@ -19,12 +19,14 @@ pub struct Settings {
     pub dropped: String,
     /// The counter of events that a producer wrote past the queue. Read, never written.
     pub overflow: String,
+    /// Where [`crate::list::RedisList::publish_snapshot`] leaves what dashboards read.
+    pub metrics: String,
     /// How long a batch is held without being renewed.
     pub hold: Duration,
     /// Bytes of an item that may be an event; a larger one is refused, whole.
     pub item_bytes_max: usize,
     /// Items among the failed, at most; what is refused beyond it is in the store's dead letters only, and counted. 50,000, the bound
-    /// of the replaced worker.
+    /// of the replaced worker. 0 while such a worker still runs beside: it moves the failed back to the queue every minute.
     pub failed_max: u64,
     /// How long connecting may take.
     pub connect_timeout: Duration,
@@ -46,6 +48,7 @@ impl Settings {
             failed: "audit:failed".into(),
             dropped: "audit:dropped_count".into(),
             overflow: "audit:overflow_count".into(),
+            metrics: "audit:metrics".into(),
             hold: Duration::from_secs(60),
             item_bytes_max: 1 << 20,
             failed_max: 50_000,
@@ -61,6 +64,11 @@ impl Settings {
             return Err(SettingsError::TooShort("hold"));
         }
         let keys = self.keys();
+        if keys.contains(&&self.metrics) || self.metrics.is_empty() {
+            return Err(SettingsError::Keys(
+                "that of the metrics is another's, or empty",
+            ));
+        }
         for (at, key) in keys.iter().enumerate() {
             if key.is_empty() {
                 return Err(SettingsError::Keys("one is empty"));

@@ -1,5 +1,6 @@
 //! The list against the sentences of the port, its own promises, crashes and bad connections, on real servers.
 
+mod back;
 mod faults;
 mod lane;
 mod made;

@@ -30,7 +30,7 @@ local function forget(name)
 end
 
 local function count(what, number)
-  if number > 0 then redis.call('HINCRBY', totals, what, number) end
+  if number ~= 0 then redis.call('HINCRBY', totals, what, number) end
 end
 
 -- Where its items are: the batch's name is its id and the first index.
@@ -42,3 +42,17 @@ end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function whole(number) return string.format('%.0f', number) end
+
+-- Of the batches that nobody holds the one that comes before all others, and its name.
+local function free_batch(comes_before)
+  local first, its_name
+  for _, name in ipairs(redis.call('ZRANGE', held, '-inf', whole(now), 'BYSCORE')) do
+    local batch = batch_of(name)
+    if not batch then
+      redis.call('ZREM', held, name)
+    elseif not first or comes_before(batch, first) then
+      first, its_name = batch, name
+    end
+  end
+  return first, its_name
+end

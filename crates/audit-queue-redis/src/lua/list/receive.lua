@@ -5,17 +5,8 @@
 -- items, the items (false for one that Redis lost).
 local me, new, left, room, hold = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local function oldest_free()
-  local oldest, its_name
-  for _, name in ipairs(redis.call('ZRANGE', held, '-inf', whole(now), 'BYSCORE')) do
-    local batch = batch_of(name)
-    if not batch then
-      redis.call('ZREM', held, name)
-    elseif not oldest or batch.seq < oldest.seq or (batch.seq == oldest.seq and batch.from < oldest.from) then
-      oldest, its_name = batch, name
-    end
-  end
-  return oldest, its_name
+local function older(one, other)
+  return one.seq < other.seq or (one.seq == other.seq and one.from < other.from)
 end
 
 -- As much of the batch as the budget lets through; what is left becomes a batch of its own, whose items stay what they are.
@@ -43,11 +34,11 @@ local function hand_out_again(batch, name)
   return {name, batch.from, batch.deliveries, batch.received, out}
 end
 
-local batch, name = oldest_free()
+local batch, name = free_batch(older)
 while batch do
   local out = hand_out_again(batch, name)
   if out then return out end
-  batch, name = oldest_free()
+  batch, name = free_batch(older)
 end
 
 name = new .. '/0'
