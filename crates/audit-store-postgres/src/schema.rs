@@ -128,6 +128,15 @@ pub(crate) async fn up(client: &mut Object, profile: IndexProfile) -> Result<Vec
     Ok(numbers)
 }
 
+/// Makes the views for readers of the replaced systems' tables, or makes them anew.
+pub(crate) async fn compat_views(client: &mut Object) -> Result<(), Failure> {
+    let transaction = begin(client).await?;
+    transaction
+        .batch_execute(include_str!("../migrations/compat_views.sql"))
+        .await?;
+    Ok(transaction.commit().await?)
+}
+
 /// Takes back everything above `target`, the newest first.
 pub(crate) async fn down(
     client: &mut Object,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audit_store::{Migrations, Store};
+use audit_store::{Migrations, Store, StoreError};
 use tokio_postgres::Row;
 
 use crate::database::Database;
@@ -102,6 +102,19 @@ impl PostgresStore {
             text: None,
             migrations: Arc::clone(database) as _,
         }
+    }
+
+    /// Makes the views `audit_compat.audit_log` and `audit_compat.audit_logs` for those who read the tables of replaced systems
+    /// with SQL, or makes them anew. Needs the right to make a schema.
+    ///
+    /// # Errors
+    /// When the database refuses or does not answer; nothing is changed then.
+    pub async fn make_compat_views(&self) -> Result<(), StoreError> {
+        let what = "make views";
+        let failed = |failure: Failure| failure.into_store(what);
+        let mut client = self.database.primary.connection().await.map_err(failed)?;
+        let made = schema::compat_views(&mut client).await;
+        made.map_err(failed)
     }
 
     /// Closes the connections that are idle; those in use close when their call ends. Afterwards every port answers that the

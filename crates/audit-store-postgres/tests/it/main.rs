@@ -9,6 +9,7 @@
 )]
 
 mod canonical;
+mod compat_views;
 mod conformance;
 mod elsewhere;
 mod faults;
