@@ -46,6 +46,7 @@ pub mod fault_proxy;
 pub mod faulty_queue;
 pub mod faulty_store;
 pub mod net;
+pub mod node;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;

@@ -112,7 +112,7 @@ const ASSEMBLERS: [&str; 5] = [
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
@@ -142,6 +142,10 @@ const ROOMS: [(&str, &[&str]); 17] = [
     (
         "audit-queue-redis",
         &["audit-queue", "audit-redis", "audit-runtime"],
+    ),
+    (
+        "audit-queue-bullmq",
+        &["audit-event", "audit-queue", "audit-redis", "audit-runtime"],
     ),
     (
         "audit-keydir",

@@ -1,0 +1,176 @@
+-- Ends jobs: completed, or failed as a mirror of our dead letters.
+-- ARGV: base, token, base of the queue of dead letters or '', then for each job: id; how many of its kind to keep (-1: all, 0: none),
+-- for how many seconds (-1: for ever), how many to remove at a time; why it failed or '' when it completed; attempts it may take; what
+-- stands in its dead letter behind its data ('' for none), and whether its data is JSON.
+-- Answers how many were not ours any more, and how many wait for children that came while they were worked on.
+local token, dead = ARGV[2], ARGV[3]
+local lost, parked = 0, 0
+trim_events()
+
+local function remove(id)
+  local job = base .. id
+  call('DEL', job, job .. ':logs', job .. ':dependencies', job .. ':processed', job .. ':failed', job .. ':unsuccessful')
+end
+
+-- Lets a parent go on. `at_once`: also one that is put off.
+local function release_parent(parent_key, parent, at_once)
+  local known, at = pcall(cjson.decode, parent)
+  if not known or type(at) ~= 'table' or not at.queueKey or not at.id then return end
+  local queue, id = at.queueKey .. ':', tostring(at.id)
+  if call('EXISTS', parent_key) == 0 then return end
+  if call('ZREM', queue .. 'waiting-children', id) == 0 then
+    if not at_once or call('ZREM', queue .. 'delayed', id) == 0 then return end
+    call('HSET', parent_key, 'delay', '0')
+  end
+  local waits = call('HMGET', parent_key, 'delay', 'priority')
+  local delay, priority = tonumber(waits[1]) or 0, tonumber(waits[2]) or 0
+  if delay > 0 and not at_once then
+    put_off(queue, id, now + delay)
+  else
+    put(queue, id, priority, priority == 0, 'waiting-children')
+  end
+end
+
+local function tell_parent_completed(job, parent_key, parent)
+  if call('SREM', parent_key .. ':dependencies', job) == 0 then return end
+  call('HSET', parent_key .. ':processed', job, 'null')
+  if call('SCARD', parent_key .. ':dependencies') == 0 then release_parent(parent_key, parent) end
+end
+
+local function tell_parent_failed(job, parent_key, parent, why)
+  local known, flag = pcall(cjson.decode, parent)
+  if not known or type(flag) ~= 'table' or not (flag.fpof or flag.cpof or flag.idof or flag.rdof) then return end
+  if call('SREM', parent_key .. ':dependencies', job) == 0 then return end
+  if flag.fpof then
+    call('ZADD', parent_key .. ':unsuccessful', whole(now), job)
+    if call('EXISTS', parent_key) == 1 then call('HSET', parent_key, 'defa', 'child ' .. job .. ' failed') end
+    return release_parent(parent_key, parent, true)
+  end
+  if not flag.rdof then call('HSET', parent_key .. ':failed', job, why) end
+  if flag.cpof or call('SCARD', parent_key .. ':dependencies') == 0 then release_parent(parent_key, parent, flag.cpof) end
+end
+
+-- A deduplication key goes with its owner; what was kept for after it becomes a job.
+local function pass_on_dedup(id, dedup)
+  local owner, kept = base .. 'de:' .. dedup, base .. 'dn:' .. dedup
+  local left = call('PTTL', owner)
+  if left == 0 or (left == -1 and call('GET', owner) == id) then call('DEL', owner) end
+  local next = call('HMGET', kept, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
+  if not next[1] then return end
+  call('DEL', kept)
+  local count = whole(call('INCR', base .. 'id'))
+  local new = next[4] or count
+  call('SET', owner, new)
+  if call('EXISTS', base .. new) == 1 then return event(base, 'duplicated', 'jobId', new) end
+  local known, opts = pcall(cjson.decode, next[3] or '{}')
+  if not known or type(opts) ~= 'table' then opts = {} end
+  local delay, priority = tonumber(opts.delay) or 0, tonumber(opts.priority) or 0
+  call('HSET', base .. new, 'name', next[1], 'data', next[2] or '{}', 'opts', next[3] or '{}', 'timestamp',
+    whole(tonumber(opts.timestamp) or now), 'delay', whole(delay), 'priority', whole(priority), 'deid', dedup)
+  if next[5] and next[6] then call('HSET', base .. new, 'parentKey', next[5], 'parent', next[6]) end
+  if next[7] then call('SADD', next[7], base .. new) end
+  if next[8] then call('HSET', base .. new, 'rjk', next[8]) end
+  event(base, 'added', 'jobId', new, 'name', next[1])
+  if delay > 0 then put_off(base, new, now + delay) else put(base, new, priority, opts.lifo and priority == 0) end
+end
+
+-- The tools of other consumers look for what was given up in a queue of its own.
+local function mirror(job, is_json, rest)
+  local data = call('HGET', job, 'data') or 'null'
+  local id = whole(call('INCR', dead .. 'id'))
+  call('HSETNX', dead .. 'meta', 'opts.maxLenEvents', '10000')
+  call('HSET', dead .. id, 'name', 'dead-letter-event', 'data', '{"originalEvent":' .. (is_json and data or cjson.encode(data)) .. rest,
+    'opts', '{"removeOnComplete":false,"removeOnFail":false,"delay":0,"attempts":0}', 'timestamp', whole(now), 'delay', '0',
+    'priority', '0')
+  event(dead, 'added', 'jobId', id, 'name', 'dead-letter-event')
+  put(dead, id, 0, false)
+end
+
+-- Of a job that ended: the numbers of its kind are kept as its producer said.
+local retained = {completed = {}, failed = {}}
+local function retain(state, count, age, at_a_time)
+  retained[state][table.concat({count, age, at_a_time}, ' ')] = {tonumber(count), tonumber(age), tonumber(at_a_time)}
+end
+local function prune(state, policy)
+  local all, count, age = base .. state, policy[1], policy[2]
+  local old = {}
+  if age >= 0 then old = call('ZRANGEBYSCORE', all, 0, whole(now - age * 1000), 'LIMIT', 0, policy[3]) end
+  for round = 1, 2 do
+    for _, id in ipairs(old) do
+      local parent = state == 'failed' and call('HMGET', base .. id, 'parentKey', 'parent') or {}
+      call('ZREM', all, id)
+      remove(id)
+      if parent[1] and call('SREM', parent[1] .. ':dependencies', base .. id) == 1
+        and call('SCARD', parent[1] .. ':dependencies') == 0 then
+        release_parent(parent[1], parent[2] or '')
+      end
+    end
+    if round == 2 or count < 0 then break end
+    old = call('ZREVRANGE', all, count, count + 4999)
+  end
+end
+
+-- 0: ended, now or before. 1: no longer ours. 2: it has to wait for its children.
+local function finish(id, keep, why, attempts, rest, is_json)
+  local job = base .. id
+  local field = call('HMGET', job, 'ats', 'finishedOn', 'parentKey', 'parent', 'deid', 'defa')
+  -- It was removed.
+  if not field[1] then return 0 end
+  -- Ended already: the answer to an earlier attempt may have been lost.
+  if not take_back(id, token) then return field[2] and 0 or 1 end
+  if why == '' and call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
+    local failed = call('ZRANGE', job .. ':unsuccessful', 0, 0)[1]
+    if not failed then
+      call('ZADD', base .. 'waiting-children', whole(now), id)
+      event(base, 'waiting-children', 'jobId', id, 'prev', 'active')
+      return 2
+    end
+    why = 'child ' .. failed .. ' failed'
+  end
+  if field[5] then pass_on_dedup(id, field[5]) end
+  local made = call('HINCRBY', job, 'atm', 1)
+  local state = why == '' and 'completed' or 'failed'
+  if state == 'completed' then
+    if field[3] then tell_parent_completed(job, field[3], field[4] or '') end
+  else
+    if field[3] then tell_parent_failed(job, field[3], field[4] or '', why) end
+    if rest ~= '' then mirror(job, is_json, rest) end
+  end
+  if keep[1] == '0' then
+    remove(id)
+  else
+    call('ZADD', base .. state, whole(now), id)
+    if state == 'completed' then
+      call('HSET', job, 'returnvalue', 'null', 'finishedOn', whole(now))
+    else
+      call('HSET', job, 'failedReason', why, 'finishedOn', whole(now))
+      call('HSETNX', job, 'stacktrace', '[]')
+    end
+    if field[6] then call('HDEL', job, 'defa') end
+    if keep[1] ~= '-1' or keep[2] ~= '-1' then retain(state, keep[1], keep[2], keep[3]) end
+  end
+  if state == 'completed' then
+    event(base, 'completed', 'jobId', id, 'returnvalue', 'null', 'prev', 'active')
+  else
+    event(base, 'failed', 'jobId', id, 'failedReason', why, 'prev', 'active')
+    if made >= tonumber(attempts) then event(base, 'retries-exhausted', 'jobId', id, 'attemptsMade', made) end
+  end
+  return 0
+end
+
+for at = 4, #ARGV, 8 do
+  local keep = {ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]}
+  local code = finish(ARGV[at], keep, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7] == '1')
+  if code == 1 then lost = lost + 1 elseif code == 2 then parked = parked + 1 end
+end
+for _, state in ipairs({'completed', 'failed'}) do
+  for _, policy in pairs(retained[state]) do prune(state, policy) end
+end
+local ready = call('LLEN', base .. 'wait') + call('ZCARD', base .. 'prioritized')
+if ready == 0 and call('LLEN', base .. 'active') == 0 then
+  event(base, 'drained')
+elseif ready > 0 and call('HEXISTS', KEYS[1], 'concurrency') == 1 then
+  -- There is room again.
+  arm(base)
+end
+return {lost, parked}
