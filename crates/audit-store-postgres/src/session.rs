@@ -150,8 +150,9 @@ impl Sessions {
         outcome.map_err(|failure| failure.into_store(what))
     }
 
-    /// As [`Self::query`], planned for these very values: a plan kept for all would not know how far a range reaches, nor where
-    /// it ends, and might sort what an index has in order.
+    /// As [`Self::query`], for a range in the order of an index, and never sorted: the server has no statistics of rows that came
+    /// a moment ago, expects a handful and sorts all of them in a temporary file. Planned for these very values: a plan kept for
+    /// all would not know how far a range reaches, nor where it ends.
     pub(crate) async fn query_range(
         &self,
         what: &'static str,
@@ -161,7 +162,8 @@ impl Sessions {
         let outcome = match self.connection().await {
             Ok(client) => {
                 let began = Instant::now();
-                let work = async { Ok(client.query_typed(sql, params).await?) };
+                let begin = "BEGIN READ ONLY; SET LOCAL enable_sort = off";
+                let work = in_transaction(&client, begin, client.query_typed(sql, params));
                 let done = tokio::time::timeout(self.patience, work).await;
                 self.note(what, began.elapsed());
                 settle(client, done, self.patience)
@@ -226,19 +228,28 @@ impl Planned {
             Self::Usual => Ok(client.query(&statement, params).await?),
             Self::Once => {
                 let begin = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan";
-                // One round trip; and a call that is dropped has sent the end of its transaction already.
-                let (begun, rows, ended) = tokio::join!(biased;
-                    client.batch_execute(begin),
-                    client.query(&statement, params),
-                    client.batch_execute("COMMIT"),
-                );
-                begun?;
-                let rows = rows?;
-                ended?;
-                Ok(rows)
+                in_transaction(client, begin, client.query(&statement, params)).await
             }
         }
     }
+}
+
+/// Reads in a transaction with settings of its own. One round trip; and a call that is dropped has sent the end of its transaction
+/// already.
+async fn in_transaction(
+    client: &Object,
+    begin: &str,
+    reading: impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>>,
+) -> Result<Vec<Row>, Failure> {
+    let (begun, rows, ended) = tokio::join!(biased;
+        client.batch_execute(begin),
+        reading,
+        client.batch_execute("COMMIT"),
+    );
+    begun?;
+    let rows = rows?;
+    ended?;
+    Ok(rows)
 }
 
 /// Logs a statement that took longer than `slow`: by name, never with its values.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::time::Duration;
 
+use audit_integrity::ledger::LeafIndex;
 use audit_store::conformance::sample::event;
 use audit_store::conformance::scene::{LEDGER, Lane};
 use audit_store::query::{ActionMatch, DetailMatch, Order, OrganizationScope};
@@ -37,16 +38,24 @@ async fn fill(store: &Store) {
 
 /// What the server logged of the statements of a search.
 async fn plan(server: &PostgresServer, store: &Store, filter: &Filter, order: Order) -> String {
-    let request = PageRequest {
-        filter: filter.clone(),
-        scope: OrganizationScope::All,
-        order,
-        limit: 20,
-        after: None,
+    let search = async {
+        let request = PageRequest {
+            filter: filter.clone(),
+            scope: OrganizationScope::All,
+            order,
+            limit: 20,
+            after: None,
+        };
+        let page = store.query.search(&request).await.unwrap();
+        assert!(!page.events.is_empty(), "{filter:?}");
     };
+    logged(server, search).await
+}
+
+/// What the server logged meanwhile.
+async fn logged(server: &PostgresServer, work: impl Future<Output = ()>) -> String {
     let begin = mark(server);
-    let page = store.query.search(&request).await.unwrap();
-    assert!(!page.events.is_empty(), "{filter:?}");
+    work.await;
     let end = mark(server);
     let log = server.log();
     let (_, log) = log.rsplit_once(&begin).unwrap();
@@ -71,8 +80,8 @@ pub(crate) fn mark(server: &PostgresServer) -> String {
     format!("LOG:  {mark}")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_search_is_served_by_the_index_it_should_be() {
+/// A server that logs plans and knows nothing of its rows, with a filled store.
+async fn explaining() -> (PostgresServer, String, PostgresStore) {
     let server = PostgresServer::start_with(&[
         ("session_preload_libraries", "auto_explain"),
         ("auto_explain.log_min_duration", "0"),
@@ -82,8 +91,28 @@ async fn every_search_is_served_by_the_index_it_should_be() {
     let open = PostgresStore::open(settings(&server.url(&database)))
         .await
         .unwrap();
+    fill(&open.store()).await;
+    (server, database, open)
+}
+
+// What the signer reads came a moment ago: there are no statistics of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_read_in_the_order_of_their_index_and_never_sorted() {
+    let (server, _database, open) = explaining().await;
+    let events = open.store().events;
+    let plan = logged(&server, async {
+        let rows = events.rows(LEDGER, LeafIndex(0), LeafIndex(u64::MAX), u32::MAX);
+        assert_eq!(rows.await.unwrap().len(), 5_000);
+    })
+    .await;
+    assert!(plan.contains("_position_idx"), "{plan}");
+    assert!(!plan.contains("Sort  (cost"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_search_is_served_by_the_index_it_should_be() {
+    let (server, database, open) = explaining().await;
     let store = open.store();
-    fill(&store).await;
     server.sql(&database, "ANALYZE audit.audit_event");
     let text = |text: &str| Some(text.to_owned());
     let organization = Some(audit_event::OrganizationId::new("org-a"));
