@@ -69,7 +69,7 @@ async fn direct(output: &Output, data_dir: &Path) -> Result<Verdict, CliError> {
     let ports = opened.store();
     let totals = ports
         .receipts
-        .totals(false)
+        .totals(audit_store::Via::Queue)
         .await
         .map_err(|error| store::failed(&error))?;
     let waiting = ports

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use audit_queue_redis::bench::Server as RedisServer;
 use audit_queue_redis::{Address, RedisQueue};
 use audit_runtime::{Random as _, SystemRandom};
-use audit_store::Receipts;
+use audit_store::{Receipts, Via};
 use audit_store_postgres::PostgresStore;
 use audit_store_postgres::bench::Server as PostgresServer;
 
@@ -213,7 +213,7 @@ impl Site {
         let (mut last, mut moved) = (0, Instant::now());
         loop {
             // Right after the start there may be no table yet.
-            let totals = self.receipts.totals(false).await;
+            let totals = self.receipts.totals(Via::Queue).await;
             let events = totals.map_or(0, |totals| totals.events);
             let at = Instant::now();
             if events >= wanted {
