@@ -23,6 +23,9 @@ async fn what_nobody_holds_goes_back_to_the_list_as_if_it_had_never_been_taken()
     list.settle(settled).await.unwrap();
     let kept = list.receive(budget(1)).await.unwrap();
     assert_eq!(texts(&kept), items(2..3));
+    // A part of the same batch, which comes before its rest.
+    let part = list.receive(budget(1)).await.unwrap();
+    list.release(part).await.unwrap();
     assert_eq!(list.hand_back().await.unwrap(), 5);
     assert_eq!(listed(&server, "audit:queue"), items((3..12).rev()));
     let depth = list.depth().await.unwrap();
@@ -34,16 +37,22 @@ async fn what_nobody_holds_goes_back_to_the_list_as_if_it_had_never_been_taken()
     let last = list.receive(budget(99)).await.unwrap();
     assert_eq!(texts(&last), items(3..12));
     // A batch that Redis lost stops nothing.
-    list.release(last).await.unwrap();
     push(&server, 12..13);
-    let late = on(&server);
-    let lost = server.command(&["DEL", "{audit:queue}:items"]);
-    assert_eq!(lost, Reply::Number(1));
+    let lost = list.receive(budget(1)).await.unwrap();
+    let name = lost.deliveries[0]
+        .source
+        .0
+        .strip_prefix("list:audit:queue:");
+    let gone = server.command(&["HDEL", "{audit:queue}:items", name.unwrap()]);
+    assert_eq!(gone, Reply::Number(1));
     age_everything(&server);
-    assert_eq!(late.hand_back().await.unwrap(), 0);
-    let depth = late.depth().await.unwrap();
-    assert_eq!((depth.taken, depth.settled, depth.lost), (12, 3, 9));
-    assert_eq!(listed(&server, "audit:queue"), items([12]));
+    assert_eq!(on(&server).hand_back().await.unwrap(), 9);
+    assert_eq!(listed(&server, "audit:queue"), items((3..12).rev()));
+    let depth = list.depth().await.unwrap();
+    assert_eq!(
+        (depth.taken, depth.settled, depth.held, depth.lost),
+        (4, 3, 0, 1)
+    );
 }
 
 #[tokio::test]

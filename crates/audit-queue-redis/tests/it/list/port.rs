@@ -147,7 +147,8 @@ async fn a_batch_larger_than_the_budget_comes_in_parts_that_keep_order_and_place
     let stamps = super::made::stamps(&dead);
     age_everything(&server);
     let list = on(&server);
-    let first = list.receive(budget(4)).await.unwrap();
+    let bytes = item(0).len() * 4 + 1;
+    let first = list.receive(Budget { bytes, ..budget(9) }).await.unwrap();
     let second = list.receive(budget(3)).await.unwrap();
     assert_eq!(redelivered(&second), [1, 1, 1]);
     let both = [super::made::stamps(&first), super::made::stamps(&second)].concat();

@@ -1,10 +1,12 @@
 //! Positions and times that stay, and items of every kind.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use audit_event::Form;
 use audit_queue::{Consumer, Payload, SourcePosition};
-use audit_queue_redis::list::Settings;
+use audit_queue_redis::list::{RedisList, Settings};
+use audit_runtime::{Random, SystemRandom};
 use audit_testkit::redis::{RedisServer, Reply};
 
 use super::made::{
@@ -153,4 +155,35 @@ async fn what_redis_lost_is_counted_and_holds_nothing_up() {
         server.command(&["HLEN", "{audit:queue}:batches"]),
         Reply::Number(0)
     );
+}
+
+/// Draws the same batch id each time.
+#[derive(Debug)]
+struct OneId;
+
+impl Random for OneId {
+    fn fill(&self, bytes: &mut [u8]) {
+        if bytes.len() == 16 {
+            bytes.fill(7);
+        } else {
+            SystemRandom.fill(bytes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_reaches_redis_twice_gives_no_position_twice() {
+    let server = RedisServer::start(&[]);
+    let list = RedisList::new(settings(&server.url()), Arc::new(OneId)).unwrap();
+    push(&server, 0..1);
+    let batch = list.receive(budget(1)).await.unwrap();
+    assert_eq!(texts(&batch), items(0..1));
+    push(&server, 1..2);
+    let twice = list.receive(budget(1)).await.unwrap();
+    assert!(twice.deliveries.is_empty(), "{twice:?}");
+    list.settle(batch).await.unwrap();
+    let late = list.receive(budget(1)).await.unwrap();
+    assert!(late.deliveries.is_empty(), "{late:?}");
+    let next = on(&server).receive(budget(9)).await.unwrap();
+    assert_eq!(texts(&next), items(1..2));
 }
