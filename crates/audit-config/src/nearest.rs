@@ -1,5 +1,13 @@
 //! The known key a person most likely meant.
 
+/// What is said of a key that nobody knows.
+pub(crate) fn unknown(key: &str, known: &[&str]) -> String {
+    match nearest(key, known) {
+        Some(known) => format!("unknown key; did you mean {known}?"),
+        None => "unknown key".to_owned(),
+    }
+}
+
 /// The candidate with the fewest single-character edits, when it is near enough to be meant.
 pub(crate) fn nearest<'c>(key: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let best = candidates

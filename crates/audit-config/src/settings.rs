@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::resolve::resolve;
 use crate::secret::Secret;
+use crate::values::Values;
 
 /// What the `worker` and `audit-ingest` binaries are told. Each reads what concerns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,10 @@ pub struct Settings {
     pub ledgers: u16,
     /// `lanes`: ledgers that one worker leases at once at most; default all of them. Others are left to other workers.
     pub lanes: u16,
+    /// `batch.*`: what a lane takes at once.
+    pub batch: BatchSettings,
+    /// `breaker.*`: what happens while the store is away.
+    pub breaker: BreakerSettings,
     /// `store.*`: where events are kept.
     pub store: StoreSettings,
     /// `queue.*`: where events wait.
@@ -43,8 +49,25 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// `shutdown.graceMs`: how long each group of tasks may take to end; default 20,000.
     pub shutdown_grace: Duration,
-    /// Keys of another system's file that are known and change nothing here. Told at start, so that nobody relies on them.
-    pub without_effect: Vec<String>,
+}
+
+/// `batch.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchSettings {
+    /// `batch.deliveries`, or `reliableProcessor.batchProcessing.batchSize`: deliveries of one batch at most; by default as many
+    /// as the depth of the queue asks for.
+    pub deliveries: Option<usize>,
+    /// `batch.bytesMax`: bytes of one batch at most, unfolded; default 3,145,728.
+    pub bytes_max: usize,
+}
+
+/// `breaker.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// `breaker.failures`: outages in a row after which the store is left alone for a while; default 3.
+    pub failures: u32,
+    /// `breaker.pauseMs`: how long; default 1,000.
+    pub pause: Duration,
 }
 
 /// How logs are written.
@@ -133,35 +156,9 @@ pub struct IngestSettings {
 }
 
 impl Default for Settings {
+    /// What holds without a configuration.
     fn default() -> Self {
-        Self {
-            data_dir: PathBuf::from("./data"),
-            keys_dir: None,
-            listen: SocketAddr::from(([127, 0, 0, 1], 3001)),
-            deployment_id: None,
-            log_format: LogFormat::Human,
-            log_filter: "info".to_owned(),
-            ledgers: 1,
-            lanes: 1,
-            store: StoreSettings::Sqlite,
-            queue: QueueSettings {
-                events_max: 1_000_000,
-                bytes_max: 512 << 20,
-                backend: QueueBackend::Embedded,
-            },
-            ingest: IngestSettings {
-                listen: SocketAddr::from(([127, 0, 0, 1], 3002)),
-                spool_bytes_max: 256 << 20,
-                events_per_second_per_key: None,
-                critical_per_second_per_key: 100,
-            },
-            http_body_bytes_max: 16 << 20,
-            http_items_max: 10_000,
-            accept_max_ahead: Duration::from_secs(300),
-            drain_delay: Duration::ZERO,
-            shutdown_grace: Duration::from_secs(20),
-            without_effect: Vec::new(),
-        }
+        resolve(&mut Values::default(), &mut Vec::new())
     }
 }
 
