@@ -45,5 +45,9 @@ fn embedded(settings: &Settings) -> audit::Settings {
     embedded.queue.bytes_max = settings.queue.bytes_max;
     embedded.accept.max_ahead = settings.accept_max_ahead;
     embedded.shutdown_grace = settings.shutdown_grace;
+    embedded.lane.batch_by_depth = deployed::batch_by_depth(&settings.batch);
+    embedded.lane.batch_bytes_max = settings.batch.bytes_max;
+    embedded.breaker.failures_max = settings.breaker.failures;
+    embedded.breaker.pause = settings.breaker.pause;
     embedded
 }

@@ -269,3 +269,77 @@ fn member_of(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Reload, Standard, count};
+
+    const MEMBERS: &[Key] = &[
+        Key {
+            path: "url",
+            kind: Kind::Url(&["redis"]),
+            default: Standard::None,
+            reload: Reload::Restart,
+            meaning: "Where.",
+        },
+        Key {
+            path: "depth",
+            kind: count(1, 9, ""),
+            default: Standard::Whole(3),
+            reload: Reload::Restart,
+            meaning: "How deep.",
+        },
+    ];
+
+    fn checked(text: &str) -> Checked {
+        let node = crate::json::parse(text).unwrap_or_else(|broken| panic!("{broken:?}"));
+        check(&Kind::Objects(MEMBERS), &node, &|_: &str| None)
+    }
+
+    #[test]
+    fn objects_of_a_list_are_checked_member_by_member_and_have_defaults() {
+        let Checked::Value {
+            value: Value::Objects(objects),
+            literal_password,
+        } = checked(r#"[{"url":"redis://:pw@h","depth":null},{"depth":4}]"#)
+        else {
+            panic!("no objects");
+        };
+        assert!(literal_password);
+        let depths: Vec<_> = objects.iter().map(|object| &object["depth"]).collect();
+        assert_eq!(depths, [&Value::Whole(3), &Value::Whole(4)]);
+        assert_eq!(
+            objects[0]["url"],
+            Value::Secret(Secret::new("redis://:pw@h"))
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_object_of_a_list_has_its_path() {
+        let Checked::Wrong(wrongs) =
+            checked(r#"[{"url":"hunter2"},7,{"dept":1,"depth":10,"depth":2,"url":"${X}"}]"#)
+        else {
+            panic!("nothing wrong");
+        };
+        let told: Vec<_> = wrongs
+            .iter()
+            .map(|wrong| {
+                format!(
+                    "{}@{}: {} ({:?})",
+                    wrong.inside, wrong.at, wrong.reason, wrong.value
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "0.url@8: must be an address that begins with redis:// (Some(\"***\"))",
+                "1@19: must be an object (Some(\"a number\"))",
+                "2.dept@22: unknown key; did you mean depth? (None)",
+                "2.depth@39: must be a whole number from 1 to 9 (Some(\"10\"))",
+                "2.url@58: the variable X is not set, and there is no default (`${X:-default}`) (None)",
+            ]
+        );
+    }
+}

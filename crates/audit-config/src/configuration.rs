@@ -10,7 +10,7 @@ use crate::node::{Broken, Node};
 use crate::place::{Origin, Text};
 use crate::problem::{ConfigProblem, ConfigWarning};
 use crate::read::{Read, read};
-use crate::resolve::resolve;
+use crate::resolve::{idle, resolve};
 use crate::settings::Settings;
 use crate::values::{Value, Values};
 use crate::{json, toml_text};
@@ -95,6 +95,7 @@ impl Configuration {
         let unread = problems.iter().any(|problem| problem.key == "(file)");
         let mut between = Vec::new();
         let settings = resolve(&mut ours, &mut between);
+        warnings.extend(idle(&ours));
         // Between keys of a file that could not be read there is nothing to find.
         if !unread {
             problems.extend(between);
@@ -104,6 +105,15 @@ impl Configuration {
             settings,
             problems,
             warnings,
+        }
+    }
+
+    /// What stands for a file that cannot be read at all.
+    #[must_use]
+    pub fn unreadable(problem: ConfigProblem) -> Self {
+        Self {
+            problems: vec![problem],
+            ..Self::read(None, &[], &|_name: &str| None)
         }
     }
 

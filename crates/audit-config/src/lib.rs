@@ -7,30 +7,37 @@
 
 mod check;
 mod configuration;
+#[cfg(test)]
+mod document;
 mod foreign;
 mod json;
 mod key;
 mod keys;
 mod lookup;
 mod nearest;
+mod nest;
 mod node;
 mod place;
 mod problem;
 mod read;
 mod redact;
 mod resolve;
+mod schema;
 mod secret;
 mod settings;
 mod substitute;
 mod toml_text;
+mod tree;
 mod values;
 
 pub use configuration::{ConfigFile, Configuration, Format, Override};
 pub use lookup::{Lookup, Surroundings};
 pub use place::Place;
 pub use problem::{ConfigProblem, ConfigWarning};
+pub use schema::json_schema;
 pub use secret::Secret;
 pub use settings::{
     BatchSettings, BreakerSettings, IngestSettings, LogFormat, PostgresSettings, QueueBackend,
     QueueSettings, RedisSettings, Settings, StoreSettings,
 };
+pub use tree::default_config;

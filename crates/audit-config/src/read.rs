@@ -97,7 +97,9 @@ impl Reading<'_> {
             } else {
                 format!("{section}.{}", member.name)
             };
-            if names.insert(member.name.as_str()) {
+            if path == "$schema" {
+                // For editors, which find the schema by it.
+            } else if names.insert(member.name.as_str()) {
                 self.member(&path, member);
             } else {
                 self.problem(&path, member.at, "stands twice", None);

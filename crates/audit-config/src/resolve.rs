@@ -2,7 +2,7 @@
 
 use crate::keys;
 use crate::place::Origin;
-use crate::problem::ConfigProblem;
+use crate::problem::{ConfigProblem, ConfigWarning};
 use crate::secret::Secret;
 use crate::settings::{
     BatchSettings, BreakerSettings, IngestSettings, LogFormat, PostgresSettings, QueueBackend,
@@ -113,6 +113,51 @@ fn queue(values: &Values) -> QueueSettings {
     }
 }
 
+/// Keys that only one backend has, with that backend.
+const OF_A_BACKEND: [(&str, &str, &[&str]); 2] = [
+    (
+        "store.backend",
+        "postgres",
+        &[
+            "store.url",
+            "store.maxConnections",
+            "store.connectTimeoutMs",
+            "store.statementTimeoutMs",
+            "store.replicaUrl",
+        ],
+    ),
+    (
+        "queue.backend",
+        "redis",
+        &[
+            "queue.url",
+            "queue.queueName",
+            "queue.acceptLoss",
+            "queue.holdMs",
+        ],
+    ),
+];
+
+/// What was given and changes nothing, because another backend was chosen.
+pub(crate) fn idle(values: &Values) -> Vec<ConfigWarning> {
+    let mut warnings = Vec::new();
+    for (backend, needed, keys) in OF_A_BACKEND {
+        let chosen = values.text(backend).unwrap_or_default();
+        for given in keys.iter().filter_map(|key| values.given(key)) {
+            if let Origin::File { key, place } = &given.origin
+                && chosen != needed
+            {
+                warnings.push(ConfigWarning {
+                    key: (*key).to_owned(),
+                    text: format!("accepted, without effect: {key} ({backend} is {chosen})"),
+                    place: place.clone(),
+                });
+            }
+        }
+    }
+    warnings
+}
+
 /// What each key allows by itself and does not work together.
 fn relations(values: &Values, problems: &mut Vec<ConfigProblem>) {
     let mut problem = |key: &str, reason: String| {
@@ -139,14 +184,6 @@ fn relations(values: &Values, problems: &mut Vec<ConfigProblem>) {
         let reason =
             "store and queue are both local (sqlite, embedded) or both shared (postgres, redis)";
         problem("queue.backend", reason.to_owned());
-    }
-    if let (Some(lanes), Some(ledgers)) = (values.whole("lanes"), values.whole("ledgers"))
-        && lanes > ledgers
-    {
-        problem(
-            "lanes",
-            format!("must not be more than ledgers ({lanes} is more than {ledgers})"),
-        );
     }
     // A lane gives a commit half of the hold: what it still waits for must not be handed to another (DESIGN §3.3), and the
     // database's own time-out must come first, so that it is the database which says what became of the commit.

@@ -1,8 +1,10 @@
 //! What every server binary does around its parts: allocator, flags, configuration file, logs, listening, signals, an end in order.
 //!
 //! What it is not: no library for embedders. It prints, reads the environment and ends the process, which binaries may.
-//! Exit codes: 0 ended in order, 1 did not start or did not end in order, 2 wrong flags or configuration.
+//! Exit codes: 0 ended in order, 1 did not start or did not end in order, 2 wrong flags or configuration; of `--check-config`
+//! 0 for a file that would be taken, else 1.
 
+mod configuration;
 mod options;
 mod signals;
 
@@ -13,11 +15,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::{Audit, Health, HttpParts};
-use audit_config::Settings;
+use audit_config::{ConfigWarning, Settings};
 use audit_http::{AppState, HttpSettings, ingest_router, router, serve};
 use audit_runtime::{Random, Shutdown, SystemRandom, Tasks};
 use tokio::net::TcpListener;
 
+use options::Asked;
 pub use options::Options;
 
 /// The allocator of every server binary; see the workspace manifest.
@@ -48,7 +51,17 @@ pub fn run(
     options: &Options,
     start: impl AsyncFnOnce(&Settings) -> anyhow::Result<Started>,
 ) -> ExitCode {
-    let settings = match options.settings(surface) {
+    match options.asked() {
+        Asked::Run => {}
+        Asked::CheckConfig(file, output) => {
+            return configuration::check(file, output, &options.flags(surface));
+        }
+        Asked::PrintSchema => {
+            return configuration::print(&format!("{:#}\n", audit_config::json_schema()));
+        }
+        Asked::PrintDefaults => return configuration::print(&audit_config::default_config()),
+    }
+    let (settings, warnings) = match options.settings(surface) {
         Ok(settings) => settings,
         Err(problems) => {
             for problem in problems {
@@ -67,7 +80,7 @@ pub fn run(
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve_until_asked(&settings, surface, start)) {
+    match runtime.block_on(serve_until_asked(&settings, &warnings, surface, start)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -80,6 +93,7 @@ pub fn run(
 /// Runs until a signal; `true` when everything ended in order.
 async fn serve_until_asked(
     settings: &Settings,
+    warnings: &[ConfigWarning],
     surface: Surface,
     start: impl AsyncFnOnce(&Settings) -> anyhow::Result<Started>,
 ) -> anyhow::Result<bool> {
@@ -90,8 +104,8 @@ async fn serve_until_asked(
     audit_telemetry::logs::install(format, &settings.log_filter)
         .context("logs cannot be set up")?;
     let metrics = audit_telemetry::prometheus::install().context("metrics cannot be set up")?;
-    for key in &settings.without_effect {
-        tracing::warn!(%key, "this key of the configuration has no effect");
+    for warning in warnings {
+        tracing::warn!(key = %warning.key, "configuration: {warning}");
     }
     // Bound first, so that a port in use is told before anything is opened; nobody is answered until serve begins.
     let listen = match surface {

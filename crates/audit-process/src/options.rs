@@ -1,17 +1,17 @@
 //! Flags; a flag wins over the configuration file, which wins over the defaults.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use audit_config::{ConfigProblem, Settings};
-use clap::Args;
+use audit_config::{ConfigProblem, ConfigWarning, Settings};
+use clap::{Args, ValueEnum};
 
-use crate::Surface;
+use crate::{Surface, configuration};
 
 /// What every server program is told on its command line.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Configuration file (JSON); every key has a default
+    /// Configuration file (JSON or TOML); every key has a default
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where this process keeps what is its own [default: ./data]
@@ -20,41 +20,66 @@ pub struct Options {
     /// Address and port of the HTTP surface [default: 127.0.0.1:3001, audit-ingest 127.0.0.1:3002]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Checks a configuration file, prints what it comes to, and starts nothing: exit code 0 when it would be taken, else 1
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "print_config_schema", "print_default_config"])]
+    check_config: Option<PathBuf>,
+    /// How --check-config prints
+    #[arg(short, long, value_enum, default_value_t = Output::Human, requires = "check_config")]
+    output: Output,
+    /// Prints the JSON Schema of a configuration file and ends
+    #[arg(long, conflicts_with = "print_default_config")]
+    print_config_schema: bool,
+    /// Prints a configuration file that holds every default and ends
+    #[arg(long)]
+    print_default_config: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Human,
+    Json,
+}
+
+/// What a program is to do.
+pub(crate) enum Asked<'o> {
+    Run,
+    CheckConfig(&'o Path, Output),
+    PrintSchema,
+    PrintDefaults,
 }
 
 impl Options {
-    /// The settings in force.
-    pub(crate) fn settings(&self, surface: Surface) -> Result<Settings, Vec<ConfigProblem>> {
-        let mut settings = match &self.config {
-            None => Settings::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    vec![ConfigProblem {
-                        key: path.display().to_string(),
-                        reason: format!("cannot be read: {error}"),
-                    }]
-                })?;
-                Settings::from_json(&text, &variable)?
-            }
-        };
-        if let Some(data_dir) = &self.data_dir {
-            settings.data_dir.clone_from(data_dir);
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        match &self.check_config {
+            Some(file) => Asked::CheckConfig(file, self.output),
+            None if self.print_config_schema => Asked::PrintSchema,
+            None if self.print_default_config => Asked::PrintDefaults,
+            None => Asked::Run,
         }
-        if let Some(listen) = self.listen {
-            match surface {
-                Surface::Whole => settings.listen = listen,
-                Surface::Ingest => settings.ingest.listen = listen,
-            }
-        }
-        Ok(settings)
     }
-}
 
-/// What `${NAME}` in a configuration stands for.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the binary hands the environment to audit-config, which substitutes"
-)]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    /// The settings in force, and what is to be said of them once there is a log.
+    pub(crate) fn settings(
+        &self,
+        surface: Surface,
+    ) -> Result<(Settings, Vec<ConfigWarning>), Vec<ConfigProblem>> {
+        let flags = self.flags(surface);
+        configuration::read(self.config.as_deref(), &flags).into_settings()
+    }
+
+    /// Flags that stand for keys: the flag, its key, its value.
+    pub(crate) fn flags(&self, surface: Surface) -> Vec<(&'static str, &'static str, String)> {
+        let listen = match surface {
+            Surface::Whole => "listen",
+            Surface::Ingest => "ingest.listen",
+        };
+        let data_dir = self
+            .data_dir
+            .as_ref()
+            .map(|dir| ("--data-dir", "dataDir", dir.display().to_string()));
+        let listen = self
+            .listen
+            .map(|address| ("--listen", listen, address.to_string()));
+        data_dir.into_iter().chain(listen).collect()
+    }
 }

@@ -26,6 +26,24 @@ pub struct Breaker {
     state: Mutex<Inner>,
 }
 
+/// When a [`Breaker`] opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Outages in a row.
+    pub failures_max: u32,
+    /// How long nothing is let through then.
+    pub pause: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            failures_max: 3,
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     failures: u32,

@@ -11,7 +11,7 @@ pub mod shutdown;
 pub mod tasks;
 
 pub use backoff::Backoff;
-pub use breaker::{Breaker, BreakerState};
+pub use breaker::{Breaker, BreakerSettings, BreakerState};
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use fault::{Fault, Faulty};
 pub use shutdown::{Shutdown, ShutdownSignal};

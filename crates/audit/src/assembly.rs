@@ -17,7 +17,7 @@ use audit_pipeline::{
 };
 use audit_queue::{Consumer, FrameLookup, Producer};
 use audit_queue_embedded::EmbeddedQueue;
-use audit_runtime::{Breaker, Clock, Random, Shutdown, Tasks};
+use audit_runtime::{Breaker, BreakerSettings, Clock, Random, Shutdown, Tasks};
 use audit_store::Store;
 use audit_store_sqlite::SqliteStore;
 use tokio::sync::Semaphore;
@@ -74,6 +74,8 @@ pub(crate) struct Plan {
     pub(crate) shared_keys: Option<SharedKeys>,
     pub(crate) accept: AcceptSettings,
     pub(crate) lane: LaneSettings,
+    /// Of the one breaker before the store.
+    pub(crate) breaker: BreakerSettings,
     pub(crate) shutdown_grace: Duration,
     /// The data directory of a process of a deployment, held for as long as it runs.
     #[cfg(feature = "deployed")]
@@ -139,11 +141,11 @@ struct Common {
 }
 
 impl Common {
-    fn new() -> Self {
+    fn new(breaker: BreakerSettings) -> Self {
         Self {
             settlements: Settlements::default(),
             checkpointed: Checkpointed::new(),
-            breaker: Arc::new(Breaker::new(3, Duration::from_secs(1))),
+            breaker: Arc::new(Breaker::new(breaker.failures_max, breaker.pause)),
             front: Tasks::new(),
             lanes: Tasks::new(),
             back: Tasks::new(),
@@ -174,7 +176,7 @@ impl Assembly {
 
     /// A process with lanes, which may become the steward.
     pub(crate) async fn worker(self, probes: Vec<Probe>) -> Result<Audit, StartError> {
-        let common = Common::new();
+        let common = Common::new(self.plan.breaker);
         let steward = self.steward(&common).await?;
         let queue = Arc::clone(&self.adapters.producer);
         let acceptor = self.acceptor(&common, queue, None);
@@ -200,7 +202,7 @@ impl Assembly {
     /// A process that only takes events.
     #[cfg(feature = "deployed")]
     pub(crate) fn ingest(mut self, overflow: Overflow, mut probes: Vec<Probe>) -> Audit {
-        let common = Common::new();
+        let common = Common::new(self.plan.breaker);
         let Overflow {
             spool,
             state,

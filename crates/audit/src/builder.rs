@@ -7,7 +7,7 @@ use std::time::Duration;
 use audit_integrity::ledger::LedgerId;
 use audit_pipeline::{AcceptSettings, LaneSettings, Plugin, Processor, Refusal, Registry};
 use audit_queue_embedded::EmbeddedQueue;
-use audit_runtime::{Clock, Random, SystemClock, SystemRandom};
+use audit_runtime::{BreakerSettings, Clock, Random, SystemClock, SystemRandom};
 use audit_store_sqlite::SqliteStore;
 
 use crate::assembly::{Adapters, Assembly, Plan};
@@ -30,6 +30,8 @@ pub struct Settings {
     pub accept: AcceptSettings,
     /// Bounds of the lanes.
     pub lane: LaneSettings,
+    /// When lanes leave the store alone for a while.
+    pub breaker: BreakerSettings,
     /// Options of the store.
     pub store: audit_store_sqlite::Options,
     /// Options of the queue.
@@ -49,6 +51,7 @@ impl Settings {
             ledgers: 1,
             accept: AcceptSettings::default(),
             lane: LaneSettings::default(),
+            breaker: BreakerSettings::default(),
             store: audit_store_sqlite::Options::default(),
             queue: audit_queue_embedded::Options::default(),
             shutdown_grace: Duration::from_secs(20),
@@ -168,6 +171,7 @@ impl Builder {
             shared_keys: None,
             accept: settings.accept,
             lane: settings.lane,
+            breaker: settings.breaker,
             shutdown_grace: settings.shutdown_grace,
             #[cfg(feature = "deployed")]
             _instance: None,

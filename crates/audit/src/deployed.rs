@@ -16,11 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use audit_config::{PostgresSettings, QueueBackend, RedisSettings, Settings, StoreSettings};
+use audit_config::{
+    BatchSettings, PostgresSettings, QueueBackend, RedisSettings, Settings, StoreSettings,
+};
 use audit_integrity::ledger::LedgerId;
 use audit_pipeline::{AcceptSettings, LaneSettings, Registry};
 use audit_queue_redis::RedisQueue;
-use audit_runtime::{Clock, Random, SystemClock, SystemRandom};
+use audit_runtime::{BreakerSettings, Clock, Random, SystemClock, SystemRandom};
 use audit_store_postgres::PostgresStore;
 
 use crate::assembly::{Adapters, Assembly, Closing, Plan, SharedKeys};
@@ -149,7 +151,15 @@ impl Process {
                 max_ahead: settings.accept_max_ahead,
                 ..AcceptSettings::default()
             },
-            lane: lane_settings(self.redis.hold),
+            lane: LaneSettings {
+                batch_by_depth: batch_by_depth(&settings.batch),
+                batch_bytes_max: settings.batch.bytes_max,
+                ..lane_settings(self.redis.hold)
+            },
+            breaker: BreakerSettings {
+                failures_max: settings.breaker.failures,
+                pause: settings.breaker.pause,
+            },
             shutdown_grace: settings.shutdown_grace,
             _instance: Some(self.instance),
         };
@@ -192,6 +202,15 @@ fn redis_settings(
     queue.accept_loss = redis.accept_loss;
     queue.hold = redis.hold;
     Ok(queue)
+}
+
+/// Deliveries of one batch by depth of the queue, as `LaneSettings` has them: one number at every depth when it is configured.
+#[must_use]
+pub fn batch_by_depth(batch: &BatchSettings) -> Vec<(u64, usize)> {
+    match batch.deliveries {
+        Some(deliveries) => vec![(0, deliveries)],
+        None => LaneSettings::default().batch_by_depth,
+    }
 }
 
 /// A lane renews what it holds four times before the hold runs out, and has given up its calls by half of it.

@@ -1,4 +1,6 @@
 //! Configuration text to settings.
 
 #[cfg(test)]
+mod printing;
+#[cfg(test)]
 mod reading;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use audit_config::{
-    ConfigProblem, IngestSettings, LogFormat, PostgresSettings, QueueBackend, QueueSettings,
-    RedisSettings, Secret, Settings, StoreSettings,
+    BatchSettings, BreakerSettings, ConfigProblem, IngestSettings, LogFormat, PostgresSettings,
+    QueueBackend, QueueSettings, RedisSettings, Secret, Settings, StoreSettings,
 };
 
 fn read(text: &str) -> Result<Settings, Vec<ConfigProblem>> {
@@ -38,6 +38,7 @@ fn every_key_is_read() {
     let settings = read(
         r#"{"dataDir":"/srv/audit","keys":{"dir":"/srv/keys"},"listen":"0.0.0.0:80","deploymentId":"example.org/audit",
             "logFormat":"json","logFilter":"debug","ledgers":6,"lanes":2,
+            "batch":{"deliveries":13,"bytesMax":65536},"breaker":{"failures":14,"pauseMs":15},
             "store":{"backend":"postgres","url":"postgresql://u:${DB_PASSWORD}@h/d","maxConnections":7,"connectTimeoutMs":8,
                      "statementTimeoutMs":9,"replicaUrl":"postgresql://r/d"},
             "queue":{"eventsMax":10,"bytesMax":2097152,"backend":"redis","url":"redis://h:1/2","queueName":"q","acceptLoss":true,
@@ -82,49 +83,16 @@ fn every_key_is_read() {
         accept_max_ahead: Duration::from_millis(1),
         drain_delay: Duration::from_millis(2),
         shutdown_grace: Duration::from_millis(3),
-        without_effect: Vec::new(),
+        batch: BatchSettings {
+            deliveries: Some(13),
+            bytes_max: 65_536,
+        },
+        breaker: BreakerSettings {
+            failures: 14,
+            pause: Duration::from_millis(15),
+        },
     };
     assert_eq!(settings, Ok(expected));
-}
-
-#[test]
-fn the_file_of_the_replaced_worker_loads_as_it_is() {
-    let settings = read(
-        r#"{"redis":{"host":"localhost","port":6379,"password":null,"db":0},
-            "enhancedClient":{"connectionString":"postgresql://user:pass@localhost:5432/audit_db","maxConnections":20,
-                              "monitoring":{"enabled":false},"partitioning":{"enabled":false}},
-            "security":{"encryptionKey":"your-256-bit-encryption-key-here","algorithm":"aes-256-gcm"},
-            "monitoring":{"alertThresholds":{"errorRate":0.05,"queueDepth":1000,"processingLatency":5000}},
-            "reliableProcessor":{"queueName":"audit-events","concurrency":5,
-                                 "circuitBreakerConfig":{"failureThreshold":5,"recoveryTimeout":60000},
-                                 "deadLetterConfig":{"queueName":"audit-events-failed","alertThreshold":10}},
-            "worker":{"port":3101}}"#,
-    )
-    .expect("it loads");
-    assert_eq!(settings.listen, SocketAddr::from(([127, 0, 0, 1], 3101)));
-    assert_eq!(settings.ledgers, 4, "a deployment has four ledgers");
-    let postgres = postgres(&settings);
-    assert_eq!(
-        postgres.url.expose(),
-        "postgresql://user:pass@localhost:5432/audit_db"
-    );
-    assert_eq!(postgres.connections_max, 20);
-    let redis = redis(&settings);
-    assert_eq!(redis.url.expose(), "redis://localhost:6379/0");
-    assert_eq!(redis.name, "audit-events");
-    assert_eq!(
-        settings.without_effect,
-        [
-            "enhancedClient.monitoring",
-            "enhancedClient.partitioning",
-            "monitoring.alertThresholds",
-            "reliableProcessor.circuitBreakerConfig",
-            "reliableProcessor.concurrency",
-            "reliableProcessor.deadLetterConfig",
-            "security.algorithm",
-            "security.encryptionKey",
-        ]
-    );
 }
 
 #[test]
@@ -156,46 +124,66 @@ fn no_secret_is_printed() {
 #[test]
 fn all_problems_are_told_at_once_with_the_nearest_known_key() {
     let problems = read(
-        r#"{"dataDri":"${GONE}","listen":3001,"logFormat":"xml","queue":{"eventsMax":0,"acceptLoss":1},"http":7,
-            "store":{"backend":"postgres"}}"#,
+        "{\"dataDri\":\"${GONE}\",\n \"listen\":3001,\n \"logFormat\":\"xml\",\n \"queue\":{\"eventsMax\":0,\"acceptLoss\":1},\n \"http\":7,\n \"store\":{\"backend\":\"postgres\",\n  \"url\":\"${GONE}\"}}",
     )
     .expect_err("all wrong");
     let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
         [
-            "dataDri: the variable GONE is not set, and there is no default (`${GONE:-default}`)",
-            "listen: must be text: an address and port, as 127.0.0.1:3001",
-            "logFormat: must be one of human, json",
-            "queue.eventsMax: must be a whole number from 1 to 1099511627776",
-            "queue.acceptLoss: must be true or false",
+            "configuration:1:2: dataDri: unknown key; did you mean dataDir?",
+            "configuration:2:11: listen: must be an address and port, as 127.0.0.1:3001, not 3001",
+            "configuration:3:14: logFormat: must be one of human, json, not \"xml\"",
+            "configuration:4:23: queue.eventsMax: must be a whole number from 1 to 1099511627776, not 0",
+            "configuration:4:38: queue.acceptLoss: must be true or false, not 1",
+            "configuration:5:9: http: must be an object, not a number",
+            "configuration:7:9: store.url: the variable GONE is not set, and there is no default (`${GONE:-default}`)",
             "store.url: is needed for postgres",
-            "dataDri: unknown key; did you mean dataDir?",
-            "http: must be an object",
+            "queue.backend: store and queue are both local (sqlite, embedded) or both shared (postgres, redis)",
         ]
     );
 }
 
 #[test]
 fn what_a_worker_holds_stays_its_own_for_longer_than_two_commits_may_take() {
-    let check = |queue: &str, statement: &str, expected: &[&str]| {
+    let check = |queue: &str, statement: &str, expected: Result<u64, &str>| {
         let text = format!(
             r#"{{"store":{{"backend":"postgres","url":"postgresql://h/d"{statement}}},
-                "queue":{{"backend":"redis","url":"redis://h"{queue}}}}}"#
+"queue":{{"backend":"redis","url":"redis://h"{queue}}}}}"#
         );
-        let problems = read(&text).err().unwrap_or_default();
-        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(told, expected, "{text}");
+        let found = read(&text);
+        let found = found.map(|settings| redis(&settings).hold.as_millis());
+        let found = found.map_err(|problems| {
+            let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            told.join("; ")
+        });
+        assert_eq!(
+            found,
+            expected.map(u128::from).map_err(str::to_owned),
+            "{text}"
+        );
     };
-    check("", "", &[]);
-    check(r#","holdMs":40001"#, "", &[]);
-    let short = "queue.holdMs: must be more than twice store.statementTimeoutMs (40000 is not more than 2 x 20000)";
-    check(r#","holdMs":40000"#, "", &[short]);
-    let usual = "queue.holdMs: must be more than twice store.statementTimeoutMs (60000 is not more than 2 x 30000)";
-    check("", r#","statementTimeoutMs":30000"#, &[usual]);
-    let range = "queue.holdMs: must be a whole number from 10000 to 3600000";
+    check("", "", Ok(60_000));
+    check(r#","holdMs":40001"#, "", Ok(40_001));
+    let short = "configuration:2:55: queue.holdMs: must be more than twice store.statementTimeoutMs (40000 is not more than 2 x 20000)";
+    check(r#","holdMs":40000"#, "", Err(short));
+    // Left open, it makes room for statements by itself.
+    check("", r#","statementTimeoutMs":29999"#, Ok(60_000));
+    check("", r#","statementTimeoutMs":30000"#, Ok(70_000));
+    let no_room = "store.statementTimeoutMs: leaves no room for queue.holdMs, which is more than twice as long and at most 3600000";
+    check(
+        "",
+        r#","statementTimeoutMs":2000000"#,
+        Err(&format!("configuration:1:77: {no_room}")),
+    );
     for outside in ["9999", "3600001", "\"60s\""] {
-        check(&format!(r#","holdMs":{outside}"#), "", &[range]);
+        let range =
+            "configuration:2:55: queue.holdMs: must be a whole number from 10000 to 3600000";
+        check(
+            &format!(r#","holdMs":{outside}"#),
+            "",
+            Err(&format!("{range}, not {outside}")),
+        );
     }
 }
 
