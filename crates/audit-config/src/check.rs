@@ -83,6 +83,13 @@ pub(crate) fn check(kind: &Kind, node: &Node, lookup: &dyn Lookup) -> Checked {
             }
         }
         (Kind::Texts | Kind::Urls(_), Raw::List(items)) => list(kind, items, lookup),
+        (Kind::Ranges, Raw::List(items)) => match list(&Kind::Texts, items, lookup) {
+            Checked::Value {
+                value: Value::Texts(texts),
+                ..
+            } => ranges(&texts).map_or_else(|| wrong(None), plain),
+            other => other,
+        },
         (Kind::Objects(keys), Raw::List(items)) => objects(keys, items, lookup),
         (_, Raw::Flag(flag)) if !kind.is_secret() => wrong(Some(flag.to_string())),
         (_, Raw::Number(digits)) if !kind.is_secret() => {
@@ -154,6 +161,11 @@ fn shown_text(kind: &Kind, written: &str, filled: &Filled) -> String {
         _ if written.contains(":-") => "what `${...}` stands for".to_owned(),
         _ => redact::text(written),
     }
+}
+
+fn ranges(texts: &[String]) -> Option<Value> {
+    let ranges: Option<Vec<_>> = texts.iter().map(|text| text.parse().ok()).collect();
+    ranges.map(Value::Ranges)
 }
 
 fn list(kind: &Kind, items: &[Node], lookup: &dyn Lookup) -> Checked {

@@ -42,6 +42,7 @@ fn allowed(kind: &Kind) -> String {
         Kind::Number { min, max } => format!("{min} to {max}"),
         Kind::OneOf(words) => format!("`{}`", words.join("`, `")),
         Kind::Texts => "list of texts".to_owned(),
+        Kind::Ranges => "list of address ranges".to_owned(),
         Kind::Objects(_) => "list of objects".to_owned(),
         Kind::Any => "anything".to_owned(),
     }

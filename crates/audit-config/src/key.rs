@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A list of ranges of addresses (CIDR).
+    Ranges,
     /// A list of objects with these keys.
     #[cfg_attr(
         not(test),
@@ -112,6 +114,7 @@ impl Kind {
             Self::Number { min, max } => format!("a number from {min} to {max}"),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::Texts => "a list of texts, none empty".to_owned(),
+            Self::Ranges => "a list of address ranges, as [\"10.1.0.0/16\"]".to_owned(),
             Self::Objects(_) => "a list of objects".to_owned(),
             Self::Any => "anything".to_owned(),
         }

@@ -1,6 +1,7 @@
 //! Every key there is. To add one: an entry here, a field in [`Settings`](crate::Settings), and the line in `resolve` that
 //! fills it; a test says when one of the three is missing.
 
+mod compat;
 mod ingest;
 mod process;
 mod queue;
@@ -12,7 +13,13 @@ pub(crate) use queue::{HOLD_MILLIS_MAX, REDIS};
 pub(crate) use store::POSTGRES;
 
 /// In the order of the documents.
-const SECTIONS: [&[Key]; 4] = [process::KEYS, store::KEYS, queue::KEYS, ingest::KEYS];
+const SECTIONS: [&[Key]; 5] = [
+    process::KEYS,
+    store::KEYS,
+    queue::KEYS,
+    ingest::KEYS,
+    compat::KEYS,
+];
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {

@@ -37,7 +37,7 @@ pub use problem::{ConfigProblem, ConfigWarning};
 pub use schema::json_schema;
 pub use secret::Secret;
 pub use settings::{
-    BatchSettings, BreakerSettings, IngestSettings, LogFormat, PostgresSettings, QueueBackend,
-    QueueSettings, RedisSettings, Settings, StoreSettings,
+    BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, PostgresSettings,
+    QueueBackend, QueueSettings, RedisSettings, Settings, StoreSettings,
 };
 pub use tree::default_config;

@@ -5,8 +5,8 @@ use crate::place::Origin;
 use crate::problem::{ConfigProblem, ConfigWarning};
 use crate::secret::Secret;
 use crate::settings::{
-    BatchSettings, BreakerSettings, IngestSettings, LogFormat, PostgresSettings, QueueBackend,
-    QueueSettings, RedisSettings, Settings, StoreSettings,
+    BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, PostgresSettings,
+    QueueBackend, QueueSettings, RedisSettings, Settings, StoreSettings,
 };
 use crate::values::{Value, Values};
 
@@ -45,6 +45,13 @@ pub(crate) fn resolve(values: &mut Values, problems: &mut Vec<ConfigProblem>) ->
             events_per_second_per_key: values.small("ingest.eventsPerSecondPerKey"),
             critical_per_second_per_key: values
                 .small("ingest.criticalPerSecondPerKey")
+                .unwrap_or_default(),
+        },
+        compat: CompatSettings {
+            organization_id: values.text("compat.organizationId"),
+            anonymous_writers: values.ranges("compat.anonymousWriters"),
+            anonymous_per_second: values
+                .small("compat.anonymousPerSecond")
                 .unwrap_or_default(),
         },
         http_body_bytes_max: values.whole("http.bodyBytesMax").unwrap_or_default(),
@@ -184,6 +191,17 @@ fn relations(values: &Values, problems: &mut Vec<ConfigProblem>) {
         let reason =
             "store and queue are both local (sqlite, embedded) or both shared (postgres, redis)";
         problem("queue.backend", reason.to_owned());
+    }
+    let organization = values.text("compat.organizationId");
+    let writers = values.ranges("compat.anonymousWriters").unwrap_or_default();
+    if organization.is_none() && !writers.is_empty() {
+        let reason = "is needed with compat.anonymousWriters: they write for one organisation";
+        problem("compat.organizationId", reason.to_owned());
+    }
+    // Ours: whoever could write to it could forge what we say about ourselves.
+    if organization.as_deref() == Some("_audit") {
+        let reason = "_audit is this system's own organisation";
+        problem("compat.organizationId", reason.to_owned());
     }
     // A lane gives a commit half of the hold: what it still waits for must not be handed to another (DESIGN §3.3), and the
     // database's own time-out must come first, so that it is the database which says what became of the commit.

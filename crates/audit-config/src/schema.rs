@@ -105,7 +105,9 @@ fn of_kind(kind: &Kind) -> Json {
             or_variable(json!({ "type": "number", "minimum": min, "maximum": max }))
         }
         Kind::OneOf(words) => or_variable(json!({ "enum": words })),
-        Kind::Texts | Kind::Urls(_) => json!({ "type": ["array", "null"], "items": text }),
+        Kind::Texts | Kind::Urls(_) | Kind::Ranges => {
+            json!({ "type": ["array", "null"], "items": text })
+        }
         Kind::Objects(keys) => {
             let properties: Map<String, Json> = keys
                 .iter()

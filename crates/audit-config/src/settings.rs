@@ -1,8 +1,10 @@
 //! What the two processes of a deployment are told: one tree for both, so that they can share a file.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::resolve::resolve;
 use crate::secret::Secret;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub queue: QueueSettings,
     /// `ingest.*`: what concerns `audit-ingest` only.
     pub ingest: IngestSettings,
+    /// `compat.*`: what concerns producers of replaced systems.
+    pub compat: CompatSettings,
     /// `http.bodyBytesMax`: bytes of a request body, also decompressed; default 16,777,216.
     pub http_body_bytes_max: u64,
     /// `http.itemsMax`: events of a request; default 10,000.
@@ -153,6 +157,40 @@ pub struct IngestSettings {
     /// `ingest.criticalPerSecondPerKey`: events of severity `critical` that one API key may have written past the mark, straight
     /// to the store, each second; default 100. More go to the spool.
     pub critical_per_second_per_key: u32,
+}
+
+/// `compat.*`: senders that have no API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompatSettings {
+    /// `compat.organizationId`: the organisation whose events may be sent without a key, and the only one; default none, and
+    /// then nobody sends without a key.
+    pub organization_id: Option<String>,
+    /// `compat.anonymousWriters`: ranges of addresses (CIDR) that may; default the loopback ranges for a listener that is bound to
+    /// loopback, else none. The address is that of the connection: behind a proxy every sender has the proxy's.
+    pub anonymous_writers: Option<Vec<IpNet>>,
+    /// `compat.anonymousPerSecond`: events of one such address each second; default 100.
+    pub anonymous_per_second: u32,
+}
+
+impl CompatSettings {
+    /// Who may send without a key through a listener, and for which organisation; `None` when nobody may.
+    #[must_use]
+    pub fn anonymous_at(&self, listen: SocketAddr) -> Option<(&str, Vec<IpNet>)> {
+        let organization = self.organization_id.as_deref()?;
+        let ranges = match &self.anonymous_writers {
+            Some(named) => named.clone(),
+            None if listen.ip().to_canonical().is_loopback() => loopback(),
+            None => Vec::new(),
+        };
+        (!ranges.is_empty()).then_some((organization, ranges))
+    }
+}
+
+/// 127.0.0.0/8 and ::1/128.
+fn loopback() -> Vec<IpNet> {
+    let v4 = Ipv4Net::new(Ipv4Addr::LOCALHOST, 8).map(|net| IpNet::V4(net.trunc()));
+    let v6 = Ipv6Net::new(Ipv6Addr::LOCALHOST, 128).map(IpNet::V6);
+    v4.into_iter().chain(v6).collect()
 }
 
 impl Default for Settings {

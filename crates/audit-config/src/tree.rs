@@ -116,6 +116,7 @@ fn redacted(value: &Value) -> Json {
         Value::Whole(number) => Json::from(*number),
         Value::Number(number) => Json::from(*number),
         Value::Texts(texts) => Json::from(texts.as_slice()),
+        Value::Ranges(ranges) => ranges.iter().map(ToString::to_string).collect(),
         Value::Objects(objects) => {
             let object = |object: &std::collections::BTreeMap<&'static str, Value>| {
                 let members = object

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::keys;
 use crate::place::Origin;
 use crate::secret::Secret;
@@ -19,6 +21,7 @@ pub(crate) enum Value {
     Whole(u64),
     Number(f64),
     Texts(Vec<String>),
+    Ranges(Vec<IpNet>),
     Objects(Vec<BTreeMap<&'static str, Self>>),
     /// Of [`Kind::Any`](crate::key::Kind::Any): that there is something.
     Something,
@@ -83,6 +86,13 @@ impl Values {
     pub(crate) fn secret(&self, path: &str) -> Option<Secret> {
         match self.effective(path) {
             Some(Value::Secret(secret)) => Some(secret),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn ranges(&self, path: &str) -> Option<Vec<IpNet>> {
+        match self.effective(path) {
+            Some(Value::Ranges(ranges)) => Some(ranges),
             _ => None,
         }
     }

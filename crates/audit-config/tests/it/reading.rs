@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use audit_config::{
-    BatchSettings, BreakerSettings, ConfigProblem, IngestSettings, LogFormat, PostgresSettings,
-    QueueBackend, QueueSettings, RedisSettings, Secret, Settings, StoreSettings,
+    BatchSettings, BreakerSettings, CompatSettings, ConfigProblem, IngestSettings, LogFormat,
+    PostgresSettings, QueueBackend, QueueSettings, RedisSettings, Secret, Settings, StoreSettings,
 };
 
 fn read(text: &str) -> Result<Settings, Vec<ConfigProblem>> {
@@ -44,6 +44,7 @@ fn every_key_is_read() {
             "queue":{"eventsMax":10,"bytesMax":2097152,"backend":"redis","url":"redis://h:1/2","queueName":"q","acceptLoss":true,
                      "holdMs":10000},
             "ingest":{"listen":"0.0.0.0:81","spoolBytesMax":1048576,"eventsPerSecondPerKey":11,"criticalPerSecondPerKey":12},
+            "compat":{"organizationId":"shop","anonymousWriters":["10.1.0.0/16","2001:db8::/32"],"anonymousPerSecond":13},
             "http":{"bodyBytesMax":2048,"itemsMax":5},"accept":{"maxAheadMs":1},"shutdown":{"drainDelayMs":2,"graceMs":3}}"#,
     );
     let expected = Settings {
@@ -78,6 +79,14 @@ fn every_key_is_read() {
             events_per_second_per_key: Some(11),
             critical_per_second_per_key: 12,
         },
+        compat: CompatSettings {
+            organization_id: Some("shop".to_owned()),
+            anonymous_writers: Some(vec![
+                "10.1.0.0/16".parse().expect("a range"),
+                "2001:db8::/32".parse().expect("a range"),
+            ]),
+            anonymous_per_second: 13,
+        },
         http_body_bytes_max: 2048,
         http_items_max: 5,
         accept_max_ahead: Duration::from_millis(1),
@@ -93,6 +102,65 @@ fn every_key_is_read() {
         },
     };
     assert_eq!(settings, Ok(expected));
+}
+
+#[test]
+fn nobody_sends_without_a_key_unless_an_organisation_is_named() {
+    let at = |text: &str, listen: &str| {
+        let settings = read(text).expect("it is fine");
+        let listen = listen.parse().expect("an address");
+        let found = settings.compat.anonymous_at(listen);
+        found.map(|(name, ranges)| {
+            let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
+            format!("{name} {}", ranges.join(" "))
+        })
+    };
+    let named = r#"{"compat":{"organizationId":"shop"}}"#;
+    let loopback = Some("shop 127.0.0.0/8 ::1/128".to_owned());
+    assert_eq!(at("{}", "127.0.0.1:1"), None);
+    for listen in [
+        "127.0.0.1:1",
+        "127.9.9.9:1",
+        "[::1]:1",
+        "[::ffff:127.0.0.1]:1",
+    ] {
+        assert_eq!(at(named, listen), loopback, "{listen}");
+    }
+    for listen in ["0.0.0.0:1", "[::]:1", "10.1.0.1:1"] {
+        assert_eq!(at(named, listen), None, "{listen}");
+    }
+    let ranged = r#"{"compat":{"organizationId":"shop","anonymousWriters":["10.1.0.0/16"]}}"#;
+    assert_eq!(
+        at(ranged, "127.0.0.1:1"),
+        Some("shop 10.1.0.0/16".to_owned())
+    );
+    let none = r#"{"compat":{"organizationId":"shop","anonymousWriters":[]}}"#;
+    assert_eq!(at(none, "127.0.0.1:1"), None);
+
+    let wrong = |text: &str| {
+        let problems = read(text).expect_err("it is wrong");
+        problems
+            .into_iter()
+            .map(|problem| problem.key)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        wrong(r#"{"compat":{"anonymousWriters":["10.1.0.0/16"]}}"#),
+        ["compat.organizationId"]
+    );
+    assert_eq!(
+        wrong(r#"{"compat":{"organizationId":"_audit"}}"#),
+        ["compat.organizationId"]
+    );
+    for (bad, key) in [
+        (r#""10.1.0.0/16""#, "compat.anonymousWriters"),
+        (r#"["10.1.0.0/33"]"#, "compat.anonymousWriters"),
+        ("[7]", "compat.anonymousWriters.0"),
+        (r#"["everybody"]"#, "compat.anonymousWriters"),
+    ] {
+        let text = format!(r#"{{"compat":{{"organizationId":"shop","anonymousWriters":{bad}}}}}"#);
+        assert_eq!(wrong(&text), [key], "{bad}");
+    }
 }
 
 #[test]
@@ -174,7 +242,7 @@ fn what_a_worker_holds_stays_its_own_for_longer_than_two_commits_may_take() {
     check(
         "",
         r#","statementTimeoutMs":2000000"#,
-        Err(&format!("configuration:1:77: {no_room}")),
+        Err(&format!("configuration:1:78: {no_room}")),
     );
     for outside in ["9999", "3600001", "\"60s\""] {
         let range =
