@@ -92,6 +92,16 @@ impl<T: Clone> Held<T> {
         batches.map(|batch| batch.what.clone()).collect()
     }
 
+    /// All of them, those included that nobody renewed; these are forgotten.
+    pub(crate) fn known(&self) -> Vec<T> {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        let known = inner.batches.values().map(|batch| batch.what.clone());
+        let known = known.collect();
+        inner.batches.retain(|_, batch| batch.until > now);
+        known
+    }
+
     pub(crate) fn tokens(&self) -> Vec<u64> {
         self.lock().batches.keys().copied().collect()
     }

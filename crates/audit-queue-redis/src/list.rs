@@ -244,7 +244,8 @@ impl RedisList {
         let marked = Marked::on(&self.astray);
         let mut call = self.scripts.recall.with(&self.keys.seven());
         call = call.arg(&self.consumer).arg(u8::from(undo));
-        for taken in self.held.current() {
+        // Of what nobody renewed Redis' own time is over, too: it is handed out again, and counted as delivered.
+        for taken in self.held.known() {
             call = call.arg(taken.name).arg(taken.deliveries);
         }
         let freed: u64 = self.link.once(Lane::Consume, &call).await?;

@@ -259,6 +259,12 @@ async fn a_renewed_batch_is_not_taken_over_and_an_old_one_is_after_its_hold() {
     assert_eq!(texts(&dead), items(1..2));
     let again = on(&server).receive(patient(1)).await.unwrap();
     assert_eq!((texts(&again), redelivered(&again)), (items(1..2), vec![1]));
+    // Its own, too: it was delivered, whoever slept.
+    push(&server, 2..3);
+    let slept = quick.receive(budget(1)).await.unwrap();
+    assert_eq!(texts(&slept), items(2..3));
+    let again = quick.receive(patient(1)).await.unwrap();
+    assert_eq!((texts(&again), redelivered(&again)), (items(2..3), vec![1]));
 }
 
 #[tokio::test]
