@@ -156,7 +156,7 @@ impl ResultBody {
 }
 
 /// What is wrong with an item; why it is to be sent again is the log's business.
-fn errors_of(result: &ItemResult) -> Vec<ItemProblem> {
+pub(crate) fn errors_of(result: &ItemResult) -> Vec<ItemProblem> {
     if result.status != ItemStatus::Retry {
         return result.errors.iter().map(ItemProblem::from).collect();
     }
@@ -167,7 +167,7 @@ fn errors_of(result: &ItemResult) -> Vec<ItemProblem> {
     }]
 }
 
-fn status_name(status: ItemStatus) -> &'static str {
+pub(crate) fn status_name(status: ItemStatus) -> &'static str {
     match status {
         ItemStatus::Accepted => "accepted",
         ItemStatus::Duplicate => "duplicate",

@@ -27,6 +27,8 @@ pub enum Access {
     Any,
     /// May send events: writer, admin.
     Write,
+    /// As `Write`; without any key also whoever is in `compat.anonymousWriters`.
+    Producer,
     /// May read events: viewer and up.
     Read,
     /// May look after what went wrong: analyst and up.
@@ -45,7 +47,7 @@ impl Access {
     pub fn allows(self, role: Role, scope: &OrganizationScope) -> bool {
         match self {
             Self::Open | Self::Any => true,
-            Self::Write => matches!(role, Role::Writer | Role::Admin),
+            Self::Write | Self::Producer => matches!(role, Role::Writer | Role::Admin),
             Self::Read => role >= Role::Viewer,
             Self::Operate => role >= Role::Analyst,
             Self::Prove => role >= Role::ComplianceOfficer,

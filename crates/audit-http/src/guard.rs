@@ -17,6 +17,9 @@ use crate::state::AppState;
 /// Bytes of bodies in memory at once, over all requests: four bodies of the largest size.
 const BODIES_AT_ONCE: usize = 4;
 
+/// Paths that move events. A guess at a longer path is bounded as well, and answered 404.
+const BOUNDED: [&str; 3] = ["/v1/", "/api/audit/", "/events"];
+
 /// What all requests share.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
@@ -45,7 +48,9 @@ pub(crate) async fn guarded(
     let started = Instant::now();
     let is_ingest = request.method() == Method::POST && request.uri().path() == "/v1/events";
     // Health and metrics are asked most when everything else waits.
-    let needs_place = request.uri().path().starts_with("/v1/");
+    let needs_place = BOUNDED
+        .iter()
+        .any(|begin| request.uri().path().starts_with(begin));
     request.extensions_mut().insert(guard.budget.clone());
     let place = needs_place.then(|| guard.places.try_acquire());
     let response = match place {

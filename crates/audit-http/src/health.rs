@@ -20,7 +20,8 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-fn all(state: &AppState) -> Vec<ComponentHealth> {
+/// Every component now.
+pub(crate) fn all(state: &AppState) -> Vec<ComponentHealth> {
     let mut components = (state.readiness)();
     components.extend(
         state

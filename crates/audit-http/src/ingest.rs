@@ -94,8 +94,19 @@ fn wish(state: &AppState, params: IngestParams, headers: &HeaderMap) -> HttpResu
         .timeout_ms
         .map_or(state.settings.ack_timeout, Duration::from_millis)
         .min(longest);
-    let idempotency_key = text(headers, "idempotency-key");
-    if idempotency_key
+    Ok(Wish {
+        form,
+        ack,
+        timeout,
+        idempotency_key: idempotency_key(headers)?,
+        traceparent: traceparent(headers),
+    })
+}
+
+/// The `Idempotency-Key` of a request.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> HttpResult<Option<String>> {
+    let key = text(headers, "idempotency-key");
+    if key
         .as_ref()
         .is_some_and(|key| key.is_empty() || key.len() > 255)
     {
@@ -104,13 +115,12 @@ fn wish(state: &AppState, params: IngestParams, headers: &HeaderMap) -> HttpResu
             "Idempotency-Key has 1 to 255 characters",
         ));
     }
-    Ok(Wish {
-        form,
-        ack,
-        timeout,
-        idempotency_key,
-        traceparent: text(headers, "traceparent").filter(|t| t.len() <= 64),
-    })
+    Ok(key)
+}
+
+/// The trace context of a request.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    text(headers, "traceparent").filter(|text| text.len() <= 64)
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -214,18 +224,23 @@ impl Ingest<'_> {
         };
         self.admit(request.items.len())?;
         let accepted = self.state.acceptor.accept(request).await;
-        accepted.map_err(|error| match error {
-            AcceptError::Busy { retry_after } => {
-                HttpProblem::unavailable("too much is in work; try again")
-                    .retry_after(retry_after.as_secs().max(1))
-            }
-            _ => HttpProblem::unavailable("not taken; try again"),
-        })
+        accepted.map_err(busy)
+    }
+}
+
+/// Nothing of a request was looked at.
+pub(crate) fn busy(error: AcceptError) -> HttpProblem {
+    match error {
+        AcceptError::Busy { retry_after } => {
+            HttpProblem::unavailable("too much is in work; try again")
+                .retry_after(retry_after.as_secs().max(1))
+        }
+        _ => HttpProblem::unavailable("not taken; try again"),
     }
 }
 
 /// A body that cannot be cut into items.
-fn uncut(problem: &audit_event::Problem) -> HttpProblem {
+pub(crate) fn uncut(problem: &audit_event::Problem) -> HttpProblem {
     let status = match problem.code {
         audit_event::Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::BAD_REQUEST,
@@ -234,7 +249,7 @@ fn uncut(problem: &audit_event::Problem) -> HttpProblem {
         .with_errors(vec![ItemProblem::from(problem)])
 }
 
-fn empty() -> HttpProblem {
+pub(crate) fn empty() -> HttpProblem {
     HttpProblem::bad_request("empty", "the body holds no events")
 }
 

@@ -9,6 +9,7 @@ mod answer;
 pub mod auth;
 mod body;
 mod budget;
+pub mod compat;
 mod cursor;
 mod dead_letters;
 mod events;
@@ -32,6 +33,8 @@ mod stored;
 mod verify;
 
 pub use auth::{Access, KeyCache, KeyRequest, Principal, new_api_key};
+pub use compat::AnonymousWriters;
+pub use compat::last_minute::LastMinute;
 pub use read_audit::{OWN_ORGANIZATION, ReadAudit};
 pub use serve::{ingest_router, router, serve};
 pub use state::{AppState, ComponentHealth, HttpSettings, ProcessStatus, VerifyBody, VerifyRuns};

@@ -50,7 +50,12 @@ fn operation(route: &Route) -> Value {
     });
     if let Some(members) = operation.as_object_mut() {
         if route.access != Access::Open {
-            members.insert("security".to_owned(), json!([{ "apiKey": [] }]));
+            let needs = match route.access {
+                // Also whoever `compat.anonymousWriters` names.
+                Access::Producer => json!([{ "apiKey": [] }, {}]),
+                _ => json!([{ "apiKey": [] }]),
+            };
+            members.insert("security".to_owned(), needs);
         }
         if let Some(body) = request_body(route) {
             members.insert("requestBody".to_owned(), body);
@@ -95,6 +100,21 @@ fn query_parameters(route: &Route) -> Vec<Value> {
             "cursor",
         ],
         ("GET", path) if path.starts_with("/v1/events/{id}") => &["organizationId", "timestamp"],
+        ("GET", "/api/audit/events") => &[
+            "startTime",
+            "endTime",
+            "actorId",
+            "actorType",
+            "actionType",
+            "resource",
+            "resourceId",
+            "result",
+            "limit",
+            "offset",
+            "page",
+            "orderBy",
+            "orderDirection",
+        ],
         ("GET", "/v1/dead-letters") => &["reason", "includeReplayed", "after", "limit"],
         _ => &[],
     };
@@ -115,6 +135,13 @@ fn request_body(route: &Route) -> Option<Value> {
             ] } },
             "application/x-ndjson": { "schema": { "type": "string" } },
         }),
+        ("POST", "/api/audit/events/batch") => {
+            json!({ "application/json": { "schema": { "type": "object", "required": ["events"], "properties": {
+            "batchId": { "type": "string" }, "events": { "type": "array", "items": { "type": "object" } } } } } })
+        }
+        ("POST", _) if route.access == Access::Producer => {
+            json!({ "application/json": { "schema": { "type": "object", "additionalProperties": true } } })
+        }
         ("POST", "/v1/verify") => {
             json!({ "application/json": { "schema": { "type": "object", "properties": {
             "ledger": { "type": ["integer", "string"] }, "since": { "type": "string", "format": "date-time" },
@@ -138,6 +165,10 @@ fn responses(route: &Route) -> Value {
             "201": { "description": "Stored or sealed, as asked" }, "202": { "description": "Queued as durably as it says" },
             "207": { "description": "Some items were refused" }, "413": { "description": "Too large" },
             "415": { "description": "Unknown media type or encoding" }, "503": { "description": "Come back later" },
+        }),
+        ("POST", _) if route.access == Access::Producer => json!({
+            "201": { "description": "Taken; stored says whether it is committed already" },
+            "429": { "description": "Too many events of this sender" }, "503": { "description": "Come back later" },
         }),
         ("POST", "/v1/keys") => json!({ "201": { "description": "Created" } }),
         ("POST", _) => json!({ "202": { "description": "Begun" } }),

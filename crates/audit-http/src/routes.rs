@@ -4,6 +4,8 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::auth::Access;
+use crate::compat::health as compat_health;
+use crate::compat::{list_worker, pake, pake_query, smart_logs};
 use crate::state::AppState;
 use crate::{dead_letters, events, health, ingest, keys, ledgers, search, status, verify};
 
@@ -219,9 +221,87 @@ pub const ROUTES: &[Route] = &[
         "This description",
         || get(health::openapi),
     ),
+    route(
+        "POST",
+        "/events",
+        Access::Producer,
+        "smart-logs: send one event",
+        || post(smart_logs::post_event),
+    ),
+    route(
+        "POST",
+        "/api/audit/events",
+        Access::Producer,
+        "PAKE: send one event",
+        || post(pake::post_event),
+    ),
+    route(
+        "GET",
+        "/api/audit/events",
+        Access::Read,
+        "PAKE: search events",
+        || get(pake_query::get_events),
+    ),
+    route(
+        "POST",
+        "/api/audit/events/batch",
+        Access::Producer,
+        "PAKE: send events",
+        || post(pake::post_batch),
+    ),
+    route(
+        "POST",
+        "/api/audit/log",
+        Access::Producer,
+        "PAKE: send one flat item",
+        || post(pake::post_log),
+    ),
+    route(
+        "GET",
+        "/api/v1/monitoring/audit-metrics",
+        Access::Open,
+        "List worker: its numbers and what they mean",
+        || get(list_worker::audit_metrics),
+    ),
+    route(
+        "GET",
+        "/api/v1/monitoring/health",
+        Access::Open,
+        "List worker: whether queue and worker are there",
+        || get(list_worker::health),
+    ),
+    route(
+        "GET",
+        "/health",
+        Access::Open,
+        "PAKE: the worst state",
+        || get(compat_health::health),
+    ),
+    route(
+        "GET",
+        "/health/detailed",
+        Access::Open,
+        "PAKE: every component",
+        || get(compat_health::detailed),
+    ),
+    route(
+        "GET",
+        "/health/database",
+        Access::Open,
+        "PAKE: asks the store",
+        || get(compat_health::database),
+    ),
+    route(
+        "GET",
+        "/health/dependencies",
+        Access::Open,
+        "PAKE: asks the store and the queue",
+        || get(compat_health::dependencies),
+    ),
 ];
 
-/// What `audit-ingest` serves of the table: taking events, and saying how it is. Everything else is asked of a worker.
+/// What `audit-ingest` serves of the table: taking events, saying how it is, and the paths of
+/// replaced systems, whose clients know one address only. Everything else is asked of a worker.
 pub const INGEST: &[(&str, &str)] = &[
     ("POST", "/v1/events"),
     ("GET", "/v1/frames/{id}"),
@@ -230,6 +310,17 @@ pub const INGEST: &[(&str, &str)] = &[
     ("GET", "/readyz"),
     ("GET", "/health/{component}"),
     ("GET", "/metrics"),
+    ("POST", "/events"),
+    ("POST", "/api/audit/events"),
+    ("GET", "/api/audit/events"),
+    ("POST", "/api/audit/events/batch"),
+    ("POST", "/api/audit/log"),
+    ("GET", "/api/v1/monitoring/audit-metrics"),
+    ("GET", "/api/v1/monitoring/health"),
+    ("GET", "/health"),
+    ("GET", "/health/detailed"),
+    ("GET", "/health/database"),
+    ("GET", "/health/dependencies"),
 ];
 
 pub(crate) fn table(wanted: impl Fn(&Route) -> bool) -> Router<AppState> {

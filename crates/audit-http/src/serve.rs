@@ -19,6 +19,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::compat::anonymous::Peer;
 use crate::guard::{Guard, guarded};
 use crate::problem::HttpProblem;
 use crate::routes::{self, Route};
@@ -93,11 +94,11 @@ pub async fn serve(
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let accept = async || {
         let place = Arc::clone(&connections).acquire_owned().await;
-        let (stream, _peer) = listener.accept().await?;
-        std::io::Result::Ok((stream, place))
+        let (stream, peer) = listener.accept().await?;
+        std::io::Result::Ok((stream, Peer(peer), place))
     };
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, peer, place) = tokio::select! {
             () = shutdown.begun() => break,
             accepted = accept() => match accepted {
                 Ok(accepted) => accepted,
@@ -111,8 +112,13 @@ pub async fn serve(
         };
         // Small answers must not wait for more bytes.
         drop(stream.set_nodelay(true));
-        let service =
-            TowerToHyperService::new(router.clone().into_service::<hyper::body::Incoming>());
+        let service = ServiceBuilder::new()
+            .map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(peer);
+                request
+            })
+            .service(router.clone());
+        let service = TowerToHyperService::new(service);
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use audit_event::Timestamp;
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::LedgerId;
 use audit_pipeline::{Acceptor, Checkpointed, Health, KeyRates, OverflowHealth, Registry};
@@ -15,6 +16,8 @@ use audit_store::tiles::Tiles;
 use serde::{Deserialize, Deserializer};
 
 use crate::auth::KeyCache;
+use crate::compat::AnonymousWriters;
+use crate::compat::last_minute::LastMinute;
 use crate::read_audit::ReadAudit;
 
 /// Bounds of the HTTP surface.
@@ -30,6 +33,8 @@ pub struct HttpSettings {
     pub ack_timeout: Duration,
     /// Requests in work at once; more wait in line.
     pub concurrency_max: usize,
+    /// Who may send without a key on the paths of replaced systems; nobody when absent.
+    pub anonymous_writers: Option<Arc<AnonymousWriters>>,
     /// Key of the MAC that keeps cursors ours; drawn at start when nothing is configured.
     pub cursor_key: [u8; 32],
 }
@@ -54,6 +59,7 @@ impl HttpSettings {
             request_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
             concurrency_max: 512,
+            anonymous_writers: None,
             cursor_key,
         }
     }
@@ -148,6 +154,15 @@ pub struct AppState {
     pub settings: Arc<HttpSettings>,
     pub key_cache: Arc<KeyCache>,
     pub read_audit: Arc<ReadAudit>,
+    /// What the monitoring path of the list worker compares with.
+    pub last_minute: Arc<LastMinute>,
+}
+
+impl AppState {
+    /// The time by this process's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::clamped(self.clock.now_micros())
+    }
 }
 
 impl fmt::Debug for AppState {

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use audit::{Audit, Health, HttpParts};
 use audit_config::{ConfigWarning, Settings};
-use audit_http::{AppState, HttpSettings, ingest_router, router, serve};
+use audit_event::OrganizationId;
+use audit_http::{AnonymousWriters, AppState, HttpSettings, ingest_router, router, serve};
 use audit_runtime::{Random, Shutdown, SystemRandom, Tasks};
 use tokio::net::TcpListener;
 
@@ -122,7 +123,7 @@ async fn serve_until_asked(
     let tasks = Tasks::new();
     let state = audit.http(HttpParts {
         metrics,
-        settings: Some(http_settings(settings)),
+        settings: Some(http_settings(settings, listen)),
     });
     let state = not_ready_when_asked_to_end(state, &shutdown);
     greet(settings, address, key_file.as_deref());
@@ -161,13 +162,28 @@ fn not_ready_when_asked_to_end(mut state: AppState, shutdown: &Shutdown) -> AppS
     state
 }
 
-fn http_settings(settings: &Settings) -> HttpSettings {
+fn http_settings(settings: &Settings, listen: SocketAddr) -> HttpSettings {
     let mut cursor_key = [0; 32];
     SystemRandom.fill(&mut cursor_key);
     let mut http = HttpSettings::with_cursor_key(cursor_key);
     http.body_bytes_max = usize::try_from(settings.http_body_bytes_max).unwrap_or(usize::MAX);
     http.items_max = usize::try_from(settings.http_items_max).unwrap_or(usize::MAX);
+    http.anonymous_writers = anonymous_writers(settings, listen);
     http
+}
+
+/// Whoever may send without a key here. Told at every start, because it is a door.
+fn anonymous_writers(settings: &Settings, listen: SocketAddr) -> Option<Arc<AnonymousWriters>> {
+    let compat = &settings.compat;
+    let (organization, ranges) = compat.anonymous_at(listen)?;
+    tracing::warn!(
+        organization,
+        ?ranges,
+        "events of this organisation are taken from these addresses without an API key"
+    );
+    let organization = OrganizationId::new(organization);
+    let writers = AnonymousWriters::new(ranges, organization, compat.anonymous_per_second);
+    Some(Arc::new(writers))
 }
 
 /// Says where everything is. The last line is the one that scripts wait for.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
 use audit_http::{
-    AppState, HttpSettings, KeyCache, KeyRequest, ProcessStatus, ReadAudit, VerifyBody, VerifyRuns,
-    new_api_key,
+    AppState, HttpSettings, KeyCache, KeyRequest, LastMinute, ProcessStatus, ReadAudit, VerifyBody,
+    VerifyRuns, new_api_key,
 };
 use audit_pipeline::OverflowState;
 use audit_pipeline::verification::{Verification, VerifyRequest};
@@ -41,6 +41,13 @@ impl Audit {
             inner.random.fill(&mut cursor_key);
             HttpSettings::with_cursor_key(cursor_key)
         });
+        let last_minute = Arc::new(LastMinute::default());
+        let keep = Arc::clone(&last_minute).keep(
+            Arc::clone(&inner.adapters.store.receipts),
+            Arc::clone(&parts.metrics),
+            inner.stop_back.signal(),
+        );
+        inner.back.spawn("last minute", keep);
         AppState {
             store: inner.adapters.store.clone(),
             tiles: Arc::new(Tiles::new(Arc::clone(&inner.adapters.store.ledgers))),
@@ -64,6 +71,7 @@ impl Audit {
             settings: Arc::new(settings),
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(inner.front.clone())),
+            last_minute,
         }
     }
 

@@ -15,6 +15,14 @@ mod bodies;
 #[cfg(test)]
 mod breaks;
 #[cfg(test)]
+mod compat_monitoring;
+#[cfg(test)]
+mod compat_proofs;
+#[cfg(test)]
+mod compat_search;
+#[cfg(test)]
+mod compat_writing;
+#[cfg(test)]
 mod finding;
 #[cfg(test)]
 mod operate;

@@ -1,5 +1,6 @@
 //! A whole worker in this process: every part as it runs in production, on a directory of its own.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use async_trait::async_trait;
 use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
 use audit_http::{
-    AppState, HttpSettings, KeyCache, KeyRequest, ProcessStatus, ReadAudit, VerifyBody, VerifyRuns,
-    new_api_key, router, serve,
+    AnonymousWriters, AppState, ComponentHealth, HttpSettings, KeyCache, KeyRequest, ProcessStatus,
+    ReadAudit, VerifyBody, VerifyRuns, new_api_key, router, serve,
 };
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::LedgerId;
@@ -43,6 +44,10 @@ pub(crate) struct Options {
     pub(crate) lanes: bool,
     /// Whether the signer signs what is stored.
     pub(crate) signer: bool,
+    /// Secrets of producers, by `scheme/keyId`.
+    pub(crate) producers: &'static [(&'static str, &'static str)],
+    /// What every component says.
+    pub(crate) readiness: fn() -> Vec<ComponentHealth>,
 }
 
 impl Default for Options {
@@ -52,7 +57,20 @@ impl Default for Options {
             registry: Registry::default(),
             lanes: true,
             signer: true,
+            producers: &[],
+            readiness: || vec![("store".to_owned(), Health::Working)],
         }
+    }
+}
+
+/// Settings under which whoever is at loopback may send for an organisation without a key.
+pub(crate) fn open_to_loopback(organization: &str, per_second: u32) -> HttpSettings {
+    let ranges = vec!["127.0.0.0/8".parse().expect("a range")];
+    let organization = OrganizationId::new(organization);
+    let writers = AnonymousWriters::new(ranges, organization, per_second);
+    HttpSettings {
+        anonymous_writers: Some(Arc::new(writers)),
+        ..HttpSettings::with_cursor_key([7; 32])
     }
 }
 
@@ -74,7 +92,7 @@ impl Rig {
 
     pub(crate) async fn with(options: Options) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let (stop, tasks) = (Shutdown::new(), Tasks::new());
+        let (stop, tasks, lanes) = (Shutdown::new(), Tasks::new(), options.lanes);
         let state = assemble(dir.path(), options, &stop, &tasks).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("bound"));
@@ -97,7 +115,22 @@ impl Rig {
             _dir: dir,
         };
         rig.admin = rig.key(Role::Admin, OrganizationScope::All).await;
+        if lanes {
+            rig.has_a_lane().await;
+        }
         rig
+    }
+
+    /// Until the lane works.
+    async fn has_a_lane(&self) {
+        wait_until_async("a lane has its ledger", PATIENCE, || async {
+            let leases = self.state.store.leases.list().await.expect("a store");
+            leases
+                .iter()
+                .any(|info| info.lease.ledger == LEDGER)
+                .then_some(())
+        })
+        .await;
     }
 
     /// A new key; its organisation by default is the first it is for.
@@ -250,6 +283,12 @@ pub(crate) fn event_of(organization: &str, number: u64) -> Value {
 
 async fn assemble(dir: &Path, options: Options, stop: &Shutdown, tasks: &Tasks) -> AppState {
     let parts = Parts::open(dir, options.registry).await;
+    for (place, secret) in options.producers {
+        let path = dir.join("keys/producers").join(place);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(&path, secret).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("private");
+    }
     let directory = DirectoryPorts::new(
         &parts.store,
         parts.keys(),
@@ -273,7 +312,9 @@ async fn assemble(dir: &Path, options: Options, stop: &Shutdown, tasks: &Tasks) 
     let follower =
         TextFollower::of(&parts.store, parts.random.clone()).expect("SQLite has a text index");
     tasks.spawn("text", follower.run(stop.signal()));
-    parts.state(options.settings, tasks)
+    let mut state = parts.state(options.settings, tasks);
+    state.readiness = Arc::new(options.readiness);
+    state
 }
 
 /// The name under which this process holds leases.
@@ -400,6 +441,7 @@ impl Parts {
             settings: Arc::new(settings),
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(tasks.clone())),
+            last_minute: Arc::default(),
         }
     }
 }

@@ -82,10 +82,10 @@ fn table() -> String {
                 },
             );
         }
-        row.push_str(if route.access == Access::Open {
-            " | yes |\n"
-        } else {
-            " | |\n"
+        row.push_str(match route.access {
+            Access::Open => " | yes |\n",
+            Access::Producer => " | some |\n",
+            _ => " | |\n",
         });
         text.push_str(&row);
     }
