@@ -5,6 +5,7 @@
 mod bench;
 mod client;
 mod dead_letters;
+mod decrypt_pake;
 mod error;
 mod events;
 mod keys;
@@ -97,6 +98,8 @@ enum Command {
     Migrate(migrate::Action),
     /// Whether every accepted event is accounted for, and the state of the worker.
     Status(status::Args),
+    /// Opens encryption envelopes of PAKE, one a line on standard input.
+    DecryptPake(decrypt_pake::Args),
     /// Measures a worker, with a reference for every number in the same run.
     #[command(subcommand)]
     Bench(bench::Action),
@@ -127,6 +130,7 @@ async fn run(cli: Cli) -> Result<Verdict, CliError> {
         Command::Verify(args) => verify::run(&client()?, &output, &args).await,
         Command::Prove(args) => prove::run(&client()?, &output, &args).await,
         Command::VerifyProof(args) => verify_proof::run(&output, &args),
+        Command::DecryptPake(args) => decrypt_pake::run(&output, &args),
         Command::DeadLetters(action) => dead_letters::run(&client()?, &output, &action).await,
         Command::Keys(action) => keys::run(client, &output, &action).await,
         Command::Migrate(action) => migrate::run(&output, &action).await,

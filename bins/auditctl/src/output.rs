@@ -188,7 +188,7 @@ impl Output {
 }
 
 /// Event text is hostile: control characters could move the cursor or fake lines.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     if text.chars().any(char::is_control) {
         text.chars()
             .map(|c| if c.is_control() { '\u{fffd}' } else { c })

@@ -56,6 +56,7 @@ mod header;
 mod json;
 pub mod keys;
 pub mod ledger;
+pub mod pake_envelope;
 pub mod producer;
 pub mod proof;
 pub mod row;

@@ -180,7 +180,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 10] = [
+const BELONGS: [(&[&str], &[&str]); 11] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
@@ -198,6 +198,8 @@ const BELONGS: [(&[&str], &[&str]); 10] = [
         ],
     ),
     (&["audit-process"], &["tikv-jemallocator"]),
+    // For what a replaced system encrypted, and nothing else.
+    (&["audit-integrity"], &["aes-gcm", "md-5"]),
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
     (
         &["audit-http", "auditctl"],

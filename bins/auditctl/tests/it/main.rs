@@ -9,6 +9,7 @@
 
 mod bench;
 mod cloudtrail;
+mod envelopes;
 mod exit_codes;
 mod fake;
 mod journey;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use audit_runtime::ShutdownSignal;
+use audit_store::receipts::Via;
 use audit_store::{Receipts, StoreError};
 
 /// What it looks at.
@@ -32,7 +33,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// Reads them from the store's books and the Prometheus page.
     pub(crate) async fn read(receipts: &dyn Receipts, page: &str) -> Result<Self, StoreError> {
-        let totals = receipts.totals(false).await?;
+        let totals = receipts.totals(Via::Queue).await? + receipts.totals(Via::Source).await?;
         Ok(Self {
             stored: totals.stored,
             failed: totals.conflict.saturating_add(totals.dead_lettered),
@@ -98,10 +99,6 @@ impl LastMinute {
         stop: ShutdownSignal,
     ) {
         loop {
-            tokio::select! {
-                () = stop.begun() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
             match Counts::read(&*receipts, &page()).await {
                 Ok(counts) => {
                     self.note(Instant::now(), counts);
@@ -110,6 +107,10 @@ impl LastMinute {
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "no look taken");
                 }
+            }
+            tokio::select! {
+                () = stop.begun() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
     }

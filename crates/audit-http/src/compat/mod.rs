@@ -45,6 +45,8 @@ impl Sender {
     /// By its API key; without any, by its address. A key that is not in force never falls back to the address.
     async fn of(state: &AppState, parts: &Parts) -> HttpResult<Self> {
         if !shows_a_key(&parts.headers)
+            // A browser may be at a good address and send for a page from anywhere; it names the page here.
+            && !parts.headers.contains_key(header::ORIGIN)
             && let Some(writers) = &state.settings.anonymous_writers
             && let Some(peer) = parts.extensions.get::<Peer>().copied()
             && let Some(principal) = writers.principal(peer)

@@ -64,9 +64,8 @@ async fn every_smart_logs_vector_is_verified_and_one_digit_more_is_a_mismatch() 
     for vector in &vectors {
         let (hash, signature) = (text(vector, "sha256"), text(vector, "hmac_test_secret"));
         let signed = |hash: &str, signature: &str| {
-            let proof = format!(
-                r#""hash":"{hash}","signature":"{signature}","algorithm":"HMAC-SHA256""#
-            );
+            let proof =
+                format!(r#""hash":"{hash}","signature":"{signature}","algorithm":"HMAC-SHA256""#);
             with(text(vector, "event_json"), &proof)
         };
         // No time, no action, or none of the three states: it never was an event, and the answer says so.

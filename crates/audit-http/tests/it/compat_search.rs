@@ -10,7 +10,7 @@ fn pake(number: u64, actor_type: &str, result: &str) -> Value {
     json!({
         "id": format!("evt-{number}"), "timestamp": format!("2026-03-01T10:{:02}:{:02}.000Z", number / 60, number % 60),
         "version": "1.0.0", "actor": { "id": format!("user-{}", number % 3), "type": actor_type, "metadata": { "roles": ["a"] } },
-        "action": { "type": if number % 2 == 0 { "read" } else { "delete" }, "resource": "vault", "resourceId": format!("v-{number}"), "result": result },
+        "action": { "type": if number.is_multiple_of(2) { "read" } else { "delete" }, "resource": "vault", "resourceId": format!("v-{number}"), "result": result },
         "context": { "environment": "e", "application": "a", "version": "1.0.0" },
     })
 }

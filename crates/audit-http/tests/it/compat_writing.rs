@@ -55,7 +55,10 @@ async fn the_python_clients_bodies_give_201_and_a_stored_event() {
     let event = &found["event"];
     assert_eq!(event["organizationId"], "pake");
     assert_eq!(event["annotations"], json!({"authenticated": false}));
-    assert_eq!(event["details"]["actor"], json!({"metadata": {}, "service": null}));
+    assert_eq!(
+        event["details"]["actor"],
+        json!({"metadata": {}, "service": null})
+    );
 
     for (fraction, id) in [
         (".5Z", "11111111-1111-4111-8111-111111111111"),
@@ -283,6 +286,13 @@ async fn without_a_key_only_the_addresses_rate_and_organisation_named_may_send()
         .bearer_auth("a-session")
         .body(SMART);
     assert_eq!(send(wrong).await.problem(401), "unauthenticated");
+    // Pages that a browser on a good machine shows are not that machine.
+    let page = rig
+        .client
+        .post(format!("{}/events", rig.base))
+        .header("origin", "https://elsewhere.example")
+        .body(SMART);
+    assert_eq!(send(page).await.problem(401), "unauthenticated");
     // Another organisation is not theirs.
     let other = SMART.replace("\"action\"", "\"organizationId\":\"bank\",\"action\"");
     let refused = post(&rig, "/events", other).await;

@@ -9,6 +9,7 @@
 )]
 
 mod ledger;
+mod pake_envelopes;
 mod producers;
 mod properties;
 mod robustness;
