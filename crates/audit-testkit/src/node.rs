@@ -2,8 +2,10 @@
 //!
 //! A script gets one argument, an object, and says lines of JSON. The packages are those that `scripts/test` installs.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -78,6 +80,65 @@ pub fn run(script: &Path, asked: &Value) -> Vec<Value> {
 #[must_use]
 pub fn said(child: &ChildProcess) -> Vec<Value> {
     lines(&child.output())
+}
+
+/// A script that answers one line to each that it is asked, because starting Node takes longer than most of what it is asked for.
+/// It ends with its input: at the latest when the test's process does.
+#[derive(Debug)]
+pub struct Peer {
+    inner: Mutex<Speaking>,
+}
+
+#[derive(Debug)]
+struct Speaking {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    /// Starts the script. What it complains of goes to the test's own errors.
+    ///
+    /// # Panics
+    /// As [`start`].
+    #[must_use]
+    pub fn start(script: &Path) -> Self {
+        let mut command = Command::new("node");
+        command.arg(script).env("AUDIT_TEST_NPM", packages());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("node is installed");
+        let to = child.stdin.take().expect("a piped input");
+        let from = BufReader::new(child.stdout.take().expect("a piped output"));
+        let inner = Mutex::new(Speaking { child, to, from });
+        Self { inner }
+    }
+
+    /// What it answers. One question after the other.
+    ///
+    /// # Panics
+    /// When it has ended, or says what is no JSON.
+    pub fn ask(&self, question: &Value) -> Value {
+        let mut speaking = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Speaking { child, to, from } = &mut *speaking;
+        let mut line = String::new();
+        let answered = writeln!(to, "{question}").and_then(|()| from.read_line(&mut line));
+        assert!(
+            answered.is_ok_and(|bytes| bytes > 0),
+            "no answer to {question}: {:?}",
+            child.try_wait()
+        );
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let speaking = self.inner.get_mut();
+        let child = &mut speaking.unwrap_or_else(PoisonError::into_inner).child;
+        // It may have ended before.
+        child.kill().ok();
+        child.wait().ok();
+    }
 }
 
 fn lines(text: &str) -> Vec<Value> {

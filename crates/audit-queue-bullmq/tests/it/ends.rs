@@ -271,8 +271,8 @@ async fn refused_jobs_are_shown_in_the_queue_of_dead_letters_too() {
     let mut asked = crate::made::asked(&server, 5);
     asked["queue"] = json!("audit-dead-letter");
     asked["do"] = json!([["job", "1"], ["job", "2"], ["work", 2]]);
-    let said = audit_testkit::node::run(&crate::made::script("ask.mjs"), &asked);
-    let letter = &said[0]["result"];
+    let said = crate::made::results(&asked);
+    let letter = &said[0];
     assert_eq!(letter["name"], "dead-letter-event");
     let data = &letter["data"];
     assert_eq!(data["originalEvent"], json!({"n": 1, "amount": 1.1}));
@@ -287,7 +287,7 @@ async fn refused_jobs_are_shown_in_the_queue_of_dead_letters_too() {
         "2026-01-01T00:00:00.000Z".len()
     );
     assert_eq!(data["metadata"]["retryHistory"][0]["attempt"], 1);
-    assert_eq!(said[1]["result"]["data"]["originalEvent"], "{\"n\":");
-    assert_eq!(said[2]["result"], json!(["1", "2"]));
+    assert_eq!(said[1]["data"]["originalEvent"], "{\"n\":");
+    assert_eq!(said[2], json!(["1", "2"]));
     assert_eq!(ask_one(&server, 5, json!(["getState", id])), "unknown");
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use audit_queue::{Batch, Budget, Consumer, Payload, Refused};
 use audit_queue_bullmq::{BullmqQueue, Settings};
 use audit_runtime::SystemRandom;
-use audit_testkit::node;
+use audit_testkit::node::Peer;
 use audit_testkit::redis::{RedisServer, Reply};
 use serde_json::{Value, json};
 
@@ -51,10 +51,15 @@ pub(crate) fn asked(server: &RedisServer, version: u32) -> Value {
 pub(crate) fn ask(server: &RedisServer, version: u32, actions: Value) -> Vec<Value> {
     let mut asked = asked(server, version);
     asked["do"] = actions;
-    let said = node::run(&script("ask.mjs"), &asked);
-    said.into_iter()
-        .map(|line| line["result"].clone())
-        .collect()
+    results(&asked)
+}
+
+/// One process of Node answers all tests.
+pub(crate) fn results(asked: &Value) -> Vec<Value> {
+    static NODE: LazyLock<Peer> = LazyLock::new(|| Peer::start(&script("ask.mjs")));
+    let said = NODE.ask(asked);
+    let results = said["results"].as_array();
+    results.unwrap_or_else(|| panic!("{said}")).clone()
 }
 
 /// As [`ask`], for one thing.

@@ -1,6 +1,7 @@
 //! Many jobs of every kind from both versions, through a consumer that dies in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use audit_queue::Consumer;
@@ -153,6 +154,58 @@ async fn jobs_of_every_kind_all_come_and_end_and_every_listener_hears_it_once() 
             "{state}"
         );
     }
+}
+
+/// Workers of both versions and two of ours, none of whom knows of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_of_node_on_the_same_queue_and_we_share_its_jobs() {
+    let server = Arc::new(RedisServer::start(&[]));
+    let workers = VERSIONS.map(|version| {
+        let mut wanted = asked(&server, version);
+        // As quick to suspect each other as they can be.
+        wanted["worker"] = json!({"stalledInterval": 200, "lockDuration": 5_000});
+        node::start(&script("work.mjs"), &wanted)
+    });
+    wait_until("workers", BOUND, || {
+        let said = workers.iter().map(node::said);
+        said.flatten().nth(1).map(drop)
+    });
+    let ours = [
+        open(impatient(&server.url())),
+        open(impatient(&server.url())),
+    ];
+    let producing = Arc::clone(&server);
+    let producing = tokio::task::spawn_blocking(move || produce(&producing, 5));
+    let mut seen = BTreeSet::new();
+    let deadline = tokio::time::Instant::now() + BOUND;
+    loop {
+        let added = producing.is_finished();
+        for queue in &ours {
+            let batch = queue.receive(budget(20)).await.unwrap();
+            for delivery in &batch.deliveries {
+                assert!(seen.insert(id_of(&delivery.source.0)), "{delivery:?}");
+            }
+            queue.settle(batch).await.unwrap();
+        }
+        let standing = ours[0].standing().await.unwrap();
+        if added && standing.depth.frames + standing.waiting_children == 0 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{standing:?}");
+    }
+    let added = producing.await.unwrap();
+    let mut theirs = 0;
+    for line in workers.iter().flat_map(node::said) {
+        if line["ready"] == true {
+            continue;
+        }
+        assert!(line["done"].is_string(), "{line}");
+        assert!(!seen.contains(line["done"].as_str().unwrap()), "{line}");
+        theirs += 1;
+    }
+    assert!(theirs > 0 && !seen.is_empty(), "{theirs} {}", seen.len());
+    assert_eq!(theirs + seen.len(), added.len());
+    nobody_works(&server);
 }
 
 /// How often each job's completion was heard; a failure or an error would be seen too.

@@ -165,3 +165,47 @@ async fn jobs_whose_delivery_was_lost_on_the_way_come_with_the_next() {
     queue.settle(batch).await.unwrap();
     nobody_works(&server);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_whose_answer_was_lost_is_made_once_and_succeeds() {
+    let server = RedisServer::start(&[]);
+    let jobs: Vec<_> = (0..4)
+        .map(|n| json!({"name": "a", "data": {"n": n}, "opts": {"removeOnComplete": n % 2 == 0}}))
+        .collect();
+    ask_one(&server, 6, json!(["addBulk", jobs]));
+    let proxy = FaultProxy::start(server.address());
+    let queue = open(hasty(&server.url_at(proxy.address())));
+    // Redis knows the script from here on, so that it is not the answer to a first question that is lost.
+    let first = queue.receive(budget(1)).await.unwrap();
+    queue.settle(first).await.unwrap();
+    let batch = queue.receive(budget(10)).await.unwrap();
+    assert_eq!(numbers(&batch), [1, 2, 3]);
+    let before = proxy.accepted();
+    proxy.halve_answers(1);
+    queue.settle(batch).await.unwrap();
+    assert!(proxy.accepted() > before, "its answer was lost");
+    nobody_works(&server);
+    let made = server.command(&["HMGET", &key("2"), "atm", "returnvalue"]);
+    assert_eq!(made.list()[0].text(), "1");
+    let entries = server.command(&["XRANGE", &key("events"), "-", "+"]);
+    let completed = format!("{entries:?}").matches("\"completed\"").count();
+    assert_eq!(completed, 4);
+}
+
+#[tokio::test]
+async fn what_is_locked_is_not_taken_away_however_often_it_is_suspected() {
+    let server = RedisServer::start(&[]);
+    ask_one(&server, 6, json!(["add", {"n": 1}]));
+    let slow = open(Settings {
+        hold: Duration::from_secs(30),
+        ..quick(&server.url())
+    });
+    let other = open(quick(&server.url()));
+    let batch = slow.receive(budget(10)).await.unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(700) {
+        assert_eq!(numbers(&other.receive(budget(10)).await.unwrap()), [0; 0]);
+    }
+    slow.settle(batch).await.unwrap();
+    nobody_works(&server);
+}

@@ -2,8 +2,10 @@
 // {"event", "jobId", ...}, because there may be more of them than anybody keeps of what a process says.
 // Asked: version, port, queue, file, [prefix].
 import { appendFileSync } from 'node:fs';
-import { QueueEvents, asked, options, say } from './lib.mjs';
+import * as lib from './lib.mjs';
 
+const asked = lib.asked();
+const { packageOf: { QueueEvents }, options } = lib.bullmq(asked);
 const write = (line) => appendFileSync(asked.file, JSON.stringify(line) + '\n');
 const events = new QueueEvents(asked.queue, { ...options, lastEventId: '0-0' });
 events.on('error', (error) => write({ event: 'error', message: String(error) }));
@@ -11,4 +13,4 @@ for (const event of ['completed', 'failed', 'retries-exhausted', 'stalled', 'dra
   events.on(event, (fields) => write({ event, ...fields }));
 }
 await events.waitUntilReady();
-say({ ready: true });
+lib.say({ ready: true });

@@ -1,8 +1,11 @@
 // Adds `count` jobs of every kind that an event may come as, half with `add`, half with `addBulk`. Says
 //   {"added": total} at the end, and with `"tell": true` {"id": job id, "n": number} for each before it.
 // Asked: version, port, queue, count, [from], [tell], [kinds: names of those below], [prefix].
-import { FlowProducer, Queue, asked, options, say } from './lib.mjs';
+import * as lib from './lib.mjs';
 
+const { say } = lib;
+const asked = lib.asked();
+const { packageOf: { FlowProducer, Queue }, options } = lib.bullmq(asked);
 const { count, from = 0, tell = false } = asked;
 // Listeners must not lose what happens faster than they read.
 const queue = new Queue(asked.queue, { ...options, streams: { events: { maxLen: 1000000 } } });
