@@ -39,16 +39,70 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    println!("{:>44} {:>10}", "", "jobs/s");
+    println!(
+        "{:>44} {:>10} {:>22}",
+        "", "jobs/s", "us of Redis' processor"
+    );
     for lanes in [1, 4] {
         for deliveries in [50, 500] {
-            let rate = runtime.block_on(ours(lanes, deliveries));
             let name = format!("receive and settle, {lanes} lanes, {deliveries} a batch");
-            println!("{name:>44} {rate:>10.0}");
+            runtime.block_on(ours(lanes, deliveries)).print(&name);
         }
     }
-    let rate = runtime.block_on(bare(500));
-    println!("{:>44} {rate:>10.0}", "bare commands, pipelined by 500");
+    let bare = runtime.block_on(bare(500));
+    bare.print("bare commands, pipelined by 500");
+}
+
+/// One emptying of the queue.
+struct Run {
+    began: Instant,
+    server: RedisServer,
+    /// Seconds of Redis' processor before.
+    worked: f64,
+}
+
+struct Rate {
+    jobs_a_second: f64,
+    micros_a_job: f64,
+}
+
+impl Run {
+    fn begin(server: RedisServer) -> Self {
+        let worked = worked(&server);
+        let began = Instant::now();
+        Self {
+            began,
+            server,
+            worked,
+        }
+    }
+
+    fn rate(&self) -> Rate {
+        let jobs_a_second = f64::from(JOBS) / self.began.elapsed().as_secs_f64();
+        let worked = worked(&self.server) - self.worked;
+        Rate {
+            jobs_a_second,
+            micros_a_job: worked * 1e6 / f64::from(JOBS),
+        }
+    }
+}
+
+impl Rate {
+    fn print(&self, name: &str) {
+        println!(
+            "{name:>44} {:>10.0} {:>22.1}",
+            self.jobs_a_second, self.micros_a_job
+        );
+    }
+}
+
+fn worked(server: &RedisServer) -> f64 {
+    let said = server.command(&["INFO", "cpu"]).text();
+    let seconds = |name| -> f64 {
+        let line = said.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().parse().unwrap()
+    };
+    seconds("used_cpu_sys:") + seconds("used_cpu_user:")
 }
 
 fn filled() -> RedisServer {
@@ -58,16 +112,11 @@ fn filled() -> RedisServer {
     server
 }
 
-fn rate(began: Instant) -> f64 {
-    f64::from(JOBS) / began.elapsed().as_secs_f64()
-}
-
-async fn ours(lanes: usize, deliveries: usize) -> f64 {
-    let server = filled();
-    let settings = Settings::at(server.url().parse().unwrap(), "audit", "smart_logs");
+async fn ours(lanes: usize, deliveries: usize) -> Rate {
+    let run = Run::begin(filled());
+    let settings = Settings::at(run.server.url().parse().unwrap(), "audit", "smart_logs");
     let queue = Arc::new(BullmqQueue::new(settings, Arc::new(SystemRandom)).unwrap());
     queue.ready().await.unwrap();
-    let began = Instant::now();
     let mut running = JoinSet::new();
     for _ in 0..lanes {
         running.spawn(lane(Arc::clone(&queue), deliveries));
@@ -75,7 +124,7 @@ async fn ours(lanes: usize, deliveries: usize) -> f64 {
     while let Some(ended) = running.join_next().await {
         ended.unwrap();
     }
-    let rate = rate(began);
+    let rate = run.rate();
     let standing = queue.standing().await.unwrap();
     assert_eq!((standing.depth.frames, standing.completed), (0, 100));
     rate
@@ -97,18 +146,17 @@ async fn lane(queue: Arc<BullmqQueue>, deliveries: usize) {
 }
 
 /// The least that could be done: taken off the list, read, deleted, one event each; no lock, no books, nothing that survives a crash.
-async fn bare(jobs: usize) -> f64 {
-    let server = filled();
-    let client = Client::open(server.url()).unwrap();
+async fn bare(jobs: usize) -> Rate {
+    let run = Run::begin(filled());
+    let client = Client::open(run.server.url()).unwrap();
     let mut connection: MultiplexedConnection =
         client.get_multiplexed_async_connection().await.unwrap();
-    let began = Instant::now();
     loop {
         let mut pop = cmd("RPOP");
         pop.arg("bull:audit:wait").arg(jobs);
         let ids: Option<Vec<String>> = pop.query_async(&mut connection).await.unwrap();
         let Some(ids) = ids else {
-            return rate(began);
+            return run.rate();
         };
         let (mut read, mut end) = (pipe(), pipe());
         for id in &ids {

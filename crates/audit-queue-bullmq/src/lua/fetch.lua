@@ -29,6 +29,7 @@ end
 
 -- Goes with everything else of the queue, so it changes when the numbers of jobs begin again.
 local generation = meta[5]
+local stamp = whole(now)
 local taken, gone, jobs = {}, {}, {}
 
 -- False when the job does not fit any more.
@@ -48,15 +49,14 @@ local function take(id)
   if limit and not field[5] and call('INCR', base .. 'limiter') == 1 and meta[4] then
     call('PEXPIRE', base .. 'limiter', meta[4])
   end
-  local at = tonumber(field[1])
+  local at, started = tonumber(field[1]), (tonumber(field[4]) or 0) + 1
   if at and at > 0 and at < 253402300800000 then
-    call('HSET', job, 'processedOn', whole(now), 'pb', ARGV[6])
+    call('HSET', job, 'processedOn', stamp, 'pb', ARGV[6], 'ats', started)
   else
     -- The same when it is delivered again.
     at = now
-    call('HSET', job, 'processedOn', whole(now), 'pb', ARGV[6], 'timestamp', whole(now))
+    call('HSET', job, 'processedOn', stamp, 'pb', ARGV[6], 'ats', started, 'timestamp', stamp)
   end
-  local started = call('HINCRBY', job, 'ats', 1)
   event(base, 'active', 'jobId', id, 'prev', 'waiting')
   taken[#taken + 1] = id
   jobs[#jobs + 1] = {id, whole(at), data, opts, started, field[5] or '', field[6] or ''}

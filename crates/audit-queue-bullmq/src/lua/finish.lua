@@ -86,70 +86,75 @@ local function mirror(job, is_json, rest)
   put(dead, id, 0, false)
 end
 
--- Of a job that ended: the numbers of its kind are kept as its producer said.
-local retained = {completed = {}, failed = {}}
-local function retain(state, count, age, at_a_time)
-  retained[state][table.concat({count, age, at_a_time}, ' ')] = {tonumber(count), tonumber(age), tonumber(at_a_time)}
-end
+-- What is done for all jobs at once, at the end: nobody sees the queue in between.
+local unlock, ended, retained = {}, {completed = {}, failed = {}}, {completed = {}, failed = {}}
+
 local function prune(state, policy)
-  local all, count, age = base .. state, policy[1], policy[2]
-  local old = {}
+  local all, count, age, old = base .. state, policy[1], policy[2], {}
   if age >= 0 then old = call('ZRANGEBYSCORE', all, 0, whole(now - age * 1000), 'LIMIT', 0, policy[3]) end
   for round = 1, 2 do
     for _, id in ipairs(old) do
+      -- A child that failed without its parent being told is its parent's no longer.
       local parent = state == 'failed' and call('HMGET', base .. id, 'parentKey', 'parent') or {}
-      call('ZREM', all, id)
       remove(id)
       if parent[1] and call('SREM', parent[1] .. ':dependencies', base .. id) == 1
         and call('SCARD', parent[1] .. ':dependencies') == 0 then
         release_parent(parent[1], parent[2] or '')
       end
     end
+    for from = 1, #old, 1000 do call('ZREM', all, unpack(old, from, math.min(from + 999, #old))) end
     if round == 2 or count < 0 then break end
     old = call('ZREVRANGE', all, count, count + 4999)
   end
 end
 
+local stamp, parents = whole(now), 0
+
 -- 0: ended, now or before. 1: no longer ours. 2: it has to wait for its children.
-local function finish(id, keep, why, attempts, rest, is_json)
+local function finish(id, lock, keep, age, at_a_time, why, attempts, rest, is_json)
   local job = base .. id
-  local field = call('HMGET', job, 'ats', 'finishedOn', 'parentKey', 'parent', 'deid', 'defa')
+  local field = call('HMGET', job, 'ats', 'finishedOn', 'parentKey', 'parent', 'deid', 'defa', 'atm')
   -- It was removed.
   if not field[1] then return 0 end
-  -- Ended already: the answer to an earlier attempt may have been lost.
-  if not take_back(id, token) then return field[2] and 0 or 1 end
-  if why == '' and call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
+  -- Not ours, or ended already: the answer to an earlier attempt may have been lost. Without a lock and still active, it is nobody's.
+  if (lock and lock ~= token) or call('LREM', base .. 'active', -1, id) == 0 then return field[2] and 0 or 1 end
+  unlock[#unlock + 1] = id
+  if why == '' and parents > 0 and call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
     local failed = call('ZRANGE', job .. ':unsuccessful', 0, 0)[1]
     if not failed then
-      call('ZADD', base .. 'waiting-children', whole(now), id)
+      call('ZADD', base .. 'waiting-children', stamp, id)
       event(base, 'waiting-children', 'jobId', id, 'prev', 'active')
       return 2
     end
     why = 'child ' .. failed .. ' failed'
   end
   if field[5] then pass_on_dedup(id, field[5]) end
-  local made = call('HINCRBY', job, 'atm', 1)
-  local state = why == '' and 'completed' or 'failed'
-  if state == 'completed' then
-    if field[3] then tell_parent_completed(job, field[3], field[4] or '') end
-  else
-    if field[3] then tell_parent_failed(job, field[3], field[4] or '', why) end
-    if rest ~= '' then mirror(job, is_json, rest) end
+  local made, state = (tonumber(field[7]) or 0) + 1, why == '' and 'completed' or 'failed'
+  if field[3] then
+    if why == '' then
+      tell_parent_completed(job, field[3], field[4] or '')
+    else
+      tell_parent_failed(job, field[3], field[4] or '', why)
+    end
   end
-  if keep[1] == '0' then
+  if rest ~= '' and why ~= '' then mirror(job, is_json, rest) end
+  if keep == '0' then
     remove(id)
   else
-    call('ZADD', base .. state, whole(now), id)
-    if state == 'completed' then
-      call('HSET', job, 'returnvalue', 'null', 'finishedOn', whole(now))
+    local all = ended[state]
+    all[#all + 1], all[#all + 2] = stamp, id
+    if why == '' then
+      call('HSET', job, 'returnvalue', 'null', 'finishedOn', stamp, 'atm', made)
     else
-      call('HSET', job, 'failedReason', why, 'finishedOn', whole(now))
+      call('HSET', job, 'failedReason', why, 'finishedOn', stamp, 'atm', made)
       call('HSETNX', job, 'stacktrace', '[]')
     end
     if field[6] then call('HDEL', job, 'defa') end
-    if keep[1] ~= '-1' or keep[2] ~= '-1' then retain(state, keep[1], keep[2], keep[3]) end
+    if keep ~= '-1' or age ~= '-1' then
+      retained[state][keep .. ' ' .. age .. ' ' .. at_a_time] = {tonumber(keep), tonumber(age), tonumber(at_a_time)}
+    end
   end
-  if state == 'completed' then
+  if why == '' then
     event(base, 'completed', 'jobId', id, 'returnvalue', 'null', 'prev', 'active')
   else
     event(base, 'failed', 'jobId', id, 'failedReason', why, 'prev', 'active')
@@ -158,12 +163,26 @@ local function finish(id, keep, why, attempts, rest, is_json)
   return 0
 end
 
+local lock_keys, child_keys = {}, {}
 for at = 4, #ARGV, 8 do
-  local keep = {ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]}
-  local code = finish(ARGV[at], keep, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7] == '1')
+  local job = base .. ARGV[at]
+  lock_keys[#lock_keys + 1] = job .. ':lock'
+  child_keys[#child_keys + 1], child_keys[#child_keys + 2] = job .. ':dependencies', job .. ':unsuccessful'
+end
+local locks = call('MGET', unpack(lock_keys))
+parents = call('EXISTS', unpack(child_keys))
+for at = 4, #ARGV, 8 do
+  local code = finish(ARGV[at], locks[(at - 4) / 8 + 1], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5],
+    ARGV[at + 6], ARGV[at + 7] == '1')
   if code == 1 then lost = lost + 1 elseif code == 2 then parked = parked + 1 end
 end
+if #unlock > 0 then
+  call('SREM', base .. 'stalled', unpack(unlock))
+  for at, id in ipairs(unlock) do unlock[at] = base .. id .. ':lock' end
+  call('DEL', unpack(unlock))
+end
 for _, state in ipairs({'completed', 'failed'}) do
+  if #ended[state] > 0 then call('ZADD', base .. state, unpack(ended[state])) end
   for _, policy in pairs(retained[state]) do prune(state, policy) end
 end
 local ready = call('LLEN', base .. 'wait') + call('ZCARD', base .. 'prioritized')
