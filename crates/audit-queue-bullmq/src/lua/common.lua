@@ -3,6 +3,7 @@
 -- Jobs, producers' data and options are bytes that are passed on; nothing of them is written again from what was read.
 -- Numbers beyond fourteen digits are written by `whole`, because Lua would round them.
 local call, base = redis.call, ARGV[1]
+local events, active = base .. 'events', base .. 'active'
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function whole(number) return string.format('%.0f', number) end
@@ -28,7 +29,7 @@ end
 
 local function event(queue, ...)
   if queue == base then
-    call('XADD', queue .. 'events', '*', 'event', ...)
+    call('XADD', events, '*', 'event', ...)
   else
     local most = call('HGET', queue .. 'meta', 'opts.maxLenEvents') or 10000
     call('XADD', queue .. 'events', 'MAXLEN', '~', most, '*', 'event', ...)
@@ -37,7 +38,7 @@ end
 
 local function trim_events()
   local most = call('HGET', base .. 'meta', 'opts.maxLenEvents') or 10000
-  call('XTRIM', base .. 'events', 'MAXLEN', '~', most)
+  call('XTRIM', events, 'MAXLEN', '~', most)
 end
 
 -- Makes a job wait to be taken. `front`: of its list, or of its priority. `prev`: where it was, unless it is new.
@@ -67,7 +68,7 @@ end
 local function take_back(id, token)
   local lock = call('GET', base .. id .. ':lock')
   if lock and lock ~= token then return false end
-  if call('LREM', base .. 'active', -1, id) == 0 then return false end
+  if call('LREM', active, -1, id) == 0 then return false end
   call('DEL', base .. id .. ':lock')
   call('SREM', base .. 'stalled', id)
   return true

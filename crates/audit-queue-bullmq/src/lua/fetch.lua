@@ -18,7 +18,7 @@ if #due > 0 then
 end
 
 local concurrency, limit = tonumber(meta[2]), tonumber(meta[3])
-if concurrency then most = math.min(most, concurrency - call('LLEN', base .. 'active')) end
+if concurrency then most = math.min(most, concurrency - call('LLEN', active)) end
 if meta[1] or most <= 0 then return {now, '', {}, {}} end
 if limit then
   local used, left = tonumber(call('GET', base .. 'limiter') or 0), call('PTTL', base .. 'limiter')
@@ -87,7 +87,7 @@ while #jobs < most do
     most = #jobs
   end
 end
-if #taken > 0 then call('LPUSH', base .. 'active', unpack(taken)) end
+if #taken > 0 then call('LPUSH', active, unpack(taken)) end
 if #jobs > 0 then
   if not generation then
     generation = ARGV[7]

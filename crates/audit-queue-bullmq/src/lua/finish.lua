@@ -50,6 +50,13 @@ local function tell_parent_failed(job, parent_key, parent, why)
   if flag.cpof or call('SCARD', parent_key .. ':dependencies') == 0 then release_parent(parent_key, parent, flag.cpof) end
 end
 
+-- A child that failed without its parent being told, and is kept no longer, is nothing to wait for.
+local function leave_parent(job, parent_key, parent)
+  if call('SREM', parent_key .. ':dependencies', job) == 1 and call('SCARD', parent_key .. ':dependencies') == 0 then
+    release_parent(parent_key, parent)
+  end
+end
+
 -- A deduplication key goes with its owner; what was kept for after it becomes a job.
 local function pass_on_dedup(id, dedup)
   local owner, kept = base .. 'de:' .. dedup, base .. 'dn:' .. dedup
@@ -94,13 +101,11 @@ local function prune(state, policy)
   if age >= 0 then old = call('ZRANGEBYSCORE', all, 0, whole(now - age * 1000), 'LIMIT', 0, policy[3]) end
   for round = 1, 2 do
     for _, id in ipairs(old) do
-      -- A child that failed without its parent being told is its parent's no longer.
-      local parent = state == 'failed' and call('HMGET', base .. id, 'parentKey', 'parent') or {}
-      remove(id)
-      if parent[1] and call('SREM', parent[1] .. ':dependencies', base .. id) == 1
-        and call('SCARD', parent[1] .. ':dependencies') == 0 then
-        release_parent(parent[1], parent[2] or '')
+      if state == 'failed' then
+        local parent = call('HMGET', base .. id, 'parentKey', 'parent')
+        if parent[1] then leave_parent(base .. id, parent[1], parent[2] or '') end
       end
+      remove(id)
     end
     for from = 1, #old, 1000 do call('ZREM', all, unpack(old, from, math.min(from + 999, #old))) end
     if round == 2 or count < 0 then break end
@@ -109,15 +114,17 @@ local function prune(state, policy)
 end
 
 local stamp, parents = whole(now), 0
+-- Jobs of this batch still to come, by how many of their kind are kept: what is over that number is removed when it ends.
+local to_come = {}
 
 -- 0: ended, now or before. 1: no longer ours. 2: it has to wait for its children.
-local function finish(id, lock, keep, age, at_a_time, why, attempts, rest, is_json)
+local function finish(id, lock, after, keep, age, at_a_time, why, attempts, rest, is_json)
   local job = base .. id
   local field = call('HMGET', job, 'ats', 'finishedOn', 'parentKey', 'parent', 'deid', 'defa', 'atm')
   -- It was removed.
   if not field[1] then return 0 end
   -- Not ours, or ended already: the answer to an earlier attempt may have been lost. Without a lock and still active, it is nobody's.
-  if (lock and lock ~= token) or call('LREM', base .. 'active', -1, id) == 0 then return field[2] and 0 or 1 end
+  if (lock and lock ~= token) or call('LREM', active, -1, id) == 0 then return field[2] and 0 or 1 end
   unlock[#unlock + 1] = id
   if why == '' and parents > 0 and call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
     local failed = call('ZRANGE', job .. ':unsuccessful', 0, 0)[1]
@@ -126,7 +133,7 @@ local function finish(id, lock, keep, age, at_a_time, why, attempts, rest, is_js
       event(base, 'waiting-children', 'jobId', id, 'prev', 'active')
       return 2
     end
-    why = 'child ' .. failed .. ' failed'
+    why, keep, age = 'child ' .. failed .. ' failed', '-1', '-1'
   end
   if field[5] then pass_on_dedup(id, field[5]) end
   local made, state = (tonumber(field[7]) or 0) + 1, why == '' and 'completed' or 'failed'
@@ -138,7 +145,8 @@ local function finish(id, lock, keep, age, at_a_time, why, attempts, rest, is_js
     end
   end
   if rest ~= '' and why ~= '' then mirror(job, is_json, rest) end
-  if keep == '0' then
+  if keep ~= '-1' and after >= tonumber(keep) then
+    if field[3] and why ~= '' then leave_parent(job, field[3], field[4] or '') end
     remove(id)
   else
     local all = ended[state]
@@ -163,16 +171,21 @@ local function finish(id, lock, keep, age, at_a_time, why, attempts, rest, is_js
   return 0
 end
 
+local function kind_of(at) return ARGV[at + 1] .. (ARGV[at + 4] == '' and 'completed' or 'failed') end
 local lock_keys, child_keys = {}, {}
 for at = 4, #ARGV, 8 do
   local job = base .. ARGV[at]
   lock_keys[#lock_keys + 1] = job .. ':lock'
+  local kind = kind_of(at)
+  to_come[kind] = (to_come[kind] or 0) + 1
   child_keys[#child_keys + 1], child_keys[#child_keys + 2] = job .. ':dependencies', job .. ':unsuccessful'
 end
 local locks = call('MGET', unpack(lock_keys))
 parents = call('EXISTS', unpack(child_keys))
 for at = 4, #ARGV, 8 do
-  local code = finish(ARGV[at], locks[(at - 4) / 8 + 1], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5],
+  local kind = kind_of(at)
+  to_come[kind] = to_come[kind] - 1
+  local code = finish(ARGV[at], locks[(at - 4) / 8 + 1], to_come[kind], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5],
     ARGV[at + 6], ARGV[at + 7] == '1')
   if code == 1 then lost = lost + 1 elseif code == 2 then parked = parked + 1 end
 end
@@ -186,7 +199,7 @@ for _, state in ipairs({'completed', 'failed'}) do
   for _, policy in pairs(retained[state]) do prune(state, policy) end
 end
 local ready = call('LLEN', base .. 'wait') + call('ZCARD', base .. 'prioritized')
-if ready == 0 and call('LLEN', base .. 'active') == 0 then
+if ready == 0 and call('LLEN', active) == 0 then
   event(base, 'drained')
 elseif ready > 0 and call('HEXISTS', KEYS[1], 'concurrency') == 1 then
   -- There is room again.

@@ -107,6 +107,8 @@ async fn a_parent_learns_of_a_child_that_failed_as_it_was_told_to() {
     for (flag, delivered, state) in [
         (json!({}), false, "waiting-children"),
         (json!({"failParentOnFailure": true}), true, "failed"),
+        // A child that is kept no longer is nothing to wait for.
+        (json!({"removeOnFail": true}), true, "completed"),
         (json!({"continueParentOnFailure": true}), true, "completed"),
         (
             json!({"ignoreDependencyOnFailure": true}),
