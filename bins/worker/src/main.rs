@@ -47,6 +47,7 @@ fn embedded(settings: &Settings) -> audit::Settings {
     embedded.shutdown_grace = settings.shutdown_grace;
     embedded.lane.batch_by_depth = deployed::batch_by_depth(&settings.batch);
     embedded.lane.batch_bytes_max = settings.batch.bytes_max;
+    embedded.lane.proofs = deployed::proofs(settings.proofs);
     embedded.breaker.failures_max = settings.breaker.failures;
     embedded.breaker.pause = settings.breaker.pause;
     embedded

@@ -47,10 +47,6 @@ pub(crate) enum Kind {
     /// A list of ranges of addresses (CIDR).
     Ranges,
     /// A list of objects with these keys.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no list of objects is a key of ours yet")
-    )]
     Objects(&'static [Key]),
     /// Whatever another system keeps there; not looked into.
     Any,

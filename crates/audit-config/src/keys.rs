@@ -5,6 +5,7 @@ mod compat;
 mod ingest;
 mod process;
 mod queue;
+mod sources;
 mod store;
 
 use crate::key::Key;
@@ -13,12 +14,13 @@ pub(crate) use queue::{HOLD_MILLIS_MAX, REDIS};
 pub(crate) use store::POSTGRES;
 
 /// In the order of the documents.
-const SECTIONS: [&[Key]; 5] = [
+const SECTIONS: [&[Key]; 6] = [
     process::KEYS,
     store::KEYS,
     queue::KEYS,
     ingest::KEYS,
     compat::KEYS,
+    sources::KEYS,
 ];
 
 /// All of them.

@@ -25,6 +25,7 @@ mod resolve;
 mod schema;
 mod secret;
 mod settings;
+mod sources;
 mod substitute;
 mod toml_text;
 mod tree;
@@ -37,7 +38,8 @@ pub use problem::{ConfigProblem, ConfigWarning};
 pub use schema::json_schema;
 pub use secret::Secret;
 pub use settings::{
-    BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, PostgresSettings,
-    QueueBackend, QueueSettings, RedisSettings, Settings, StoreSettings,
+    BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, OnMismatch,
+    PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings, Settings,
+    SourceQueue, SourceSettings, StoreSettings,
 };
 pub use tree::default_config;

@@ -5,8 +5,9 @@ use crate::place::Origin;
 use crate::problem::{ConfigProblem, ConfigWarning};
 use crate::secret::Secret;
 use crate::settings::{
-    BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, PostgresSettings,
-    QueueBackend, QueueSettings, RedisSettings, Settings, StoreSettings,
+    BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, OnMismatch,
+    PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings, Settings,
+    SourceSettings, StoreSettings,
 };
 use crate::values::{Value, Values};
 
@@ -15,6 +16,7 @@ pub(crate) fn resolve(values: &mut Values, problems: &mut Vec<ConfigProblem>) ->
     let deployed = values.is("store.backend", "postgres");
     derive(values, deployed);
     relations(values, problems);
+    let sources = sources(values, problems);
     let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
         data_dir: values.text("dataDir").unwrap_or_default().into(),
@@ -59,6 +61,34 @@ pub(crate) fn resolve(values: &mut Values, problems: &mut Vec<ConfigProblem>) ->
         accept_max_ahead: values.millis("accept.maxAheadMs"),
         drain_delay: values.millis("shutdown.drainDelayMs"),
         shutdown_grace: values.millis("shutdown.graceMs"),
+        sources,
+        proofs: ProofSettings {
+            smart_logs: on_mismatch(values, "proofs.smartLogs"),
+            pake: on_mismatch(values, "proofs.pake"),
+        },
+    }
+}
+
+fn sources(values: &Values, problems: &mut Vec<ConfigProblem>) -> Vec<SourceSettings> {
+    let place = values
+        .given("sources")
+        .and_then(|given| match &given.origin {
+            Origin::File { place, .. } => place.clone(),
+            Origin::Flag(_) | Origin::Derived => None,
+        });
+    crate::sources::resolve(values, &mut |key, reason| {
+        problems.push(ConfigProblem {
+            place: place.clone(),
+            ..ConfigProblem::new(key, reason)
+        });
+    })
+}
+
+fn on_mismatch(values: &Values, key: &str) -> OnMismatch {
+    match values.text(key).as_deref() {
+        Some("record") => OnMismatch::Record,
+        Some("deadLetter") => OnMismatch::DeadLetter,
+        _ => OnMismatch::Alert,
     }
 }
 

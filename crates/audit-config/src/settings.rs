@@ -53,6 +53,10 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// `shutdown.graceMs`: how long each group of tasks may take to end; default 20,000.
     pub shutdown_grace: Duration,
+    /// `sources`: queues of other systems that workers empty.
+    pub sources: Vec<SourceSettings>,
+    /// `proofs.*`: what is done with events whose producer's own hash or signature does not match.
+    pub proofs: ProofSettings,
 }
 
 /// `batch.*`.
@@ -191,6 +195,73 @@ fn loopback() -> Vec<IpNet> {
     let v4 = Ipv4Net::new(Ipv4Addr::LOCALHOST, 8).map(|net| IpNet::V4(net.trunc()));
     let v6 = Ipv6Net::new(Ipv6Addr::LOCALHOST, 128).map(IpNet::V6);
     v4.into_iter().chain(v6).collect()
+}
+
+/// One of `sources`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSettings {
+    /// What it is.
+    pub queue: SourceQueue,
+    /// `url`: of the Redis that it is in; default `queue.url`.
+    pub url: Secret,
+    /// `organizationId`: of events that name none, and the only one that others may name.
+    pub organization: Option<String>,
+    /// `holdMs`: how long what a worker took stays its own without a sign of life; the adapter's default when absent.
+    pub hold: Option<Duration>,
+}
+
+impl SourceSettings {
+    /// Its name in logs, metrics and health.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.queue {
+            SourceQueue::Bullmq { queue, prefix, .. } => format!("bullmq:{prefix}:{queue}"),
+            SourceQueue::RedisList { key, .. } => format!("redisList:{key}"),
+        }
+    }
+}
+
+/// A queue of another system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceQueue {
+    /// `kind` = `bullmq`.
+    Bullmq {
+        /// `queueName`: of the producers' `Queue`.
+        queue: String,
+        /// `prefix`: the producers' prefix.
+        prefix: String,
+        /// `form`: of what the jobs carry.
+        form: String,
+        /// `deadLetterQueue`: where refused jobs are shown as well.
+        dead_letter_queue: Option<String>,
+    },
+    /// `kind` = `redisList`.
+    RedisList {
+        /// `key`: the list that producers push to.
+        key: String,
+        /// `failedKey`: the list where refused items are shown as well.
+        failed_key: String,
+    },
+}
+
+/// `proofs.*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProofSettings {
+    /// `proofs.smartLogs`.
+    pub smart_logs: OnMismatch,
+    /// `proofs.pake`.
+    pub pake: OnMismatch,
+}
+
+/// What is done with an event whose proof does not match; in every case the verdict is kept with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// It is stored, and counted.
+    Record,
+    /// An alert is raised, too.
+    Alert,
+    /// It is kept as a dead letter, and an alert is raised.
+    DeadLetter,
 }
 
 impl Default for Settings {

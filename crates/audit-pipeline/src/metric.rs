@@ -14,6 +14,8 @@ pub const CONFLICT: &str = "audit_worker_events_conflict_total";
 pub const DEAD_LETTERED: &str = "audit_worker_events_dead_lettered_total";
 /// Proofs of producers as a lane read them, by `scheme` and `verdict`: verified, mismatch, unverifiable.
 pub const PRODUCER_PROOFS: &str = "audit_worker_producer_proofs_total";
+/// Items of another system's queue, by `source` and `state`: waiting, held, failed.
+pub const SOURCE_ITEMS: &str = "audit_worker_source_items";
 /// Seconds of a commit.
 pub const COMMIT_SECONDS: &str = "audit_worker_commit_seconds";
 /// Events in a commit.

@@ -235,6 +235,11 @@ pub const METRICS: &[Metric] = &[
         "Ledgers that could not be signed, or heads that could not be read.",
     ),
     gauge(
+        "audit_worker_source_items",
+        &["source", "state"],
+        "Items of another system's queue: waiting, held by workers, failed.",
+    ),
+    gauge(
         "audit_worker_spool_events",
         &[],
         "Events that wait in the spool of this process.",

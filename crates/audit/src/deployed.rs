@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_config::{
-    BatchSettings, PostgresSettings, QueueBackend, RedisSettings, Settings, StoreSettings,
+    BatchSettings, PostgresSettings, QueueBackend, RedisSettings, Settings, SourceSettings,
+    StoreSettings,
 };
 use audit_integrity::ledger::LedgerId;
-use audit_pipeline::{AcceptSettings, LaneSettings, Registry};
+use audit_pipeline::{AcceptSettings, LaneSettings, OnMismatch, ProofPolicy, Registry};
 use audit_queue_redis::RedisQueue;
 use audit_runtime::{BreakerSettings, Clock, Random, SystemClock, SystemRandom};
 use audit_store_postgres::PostgresStore;
@@ -29,6 +30,7 @@ use crate::assembly::{Adapters, Assembly, Closing, Plan, SharedKeys};
 use crate::error::StartError;
 use crate::keys::{KeyPlace, lock_start, open_keys};
 use crate::running::Audit;
+use crate::sources::{self, Opened};
 pub(crate) use instance::Instance;
 
 pub use ingest::start_ingest;
@@ -55,17 +57,29 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
         .await?
     };
     let queue = Arc::new(process.redis()?);
+    let others = sources::open(&settings.sources, &process.random)?;
+    let consumer = sources::together(
+        Arc::clone(&queue) as _,
+        &others,
+        Arc::clone(&keys.dir) as _,
+        Arc::clone(&process.random),
+        settings.accept_max_ahead,
+    );
+    let mut closing: Vec<_> = others.iter().map(Opened::closing).collect();
+    closing.extend([Arc::clone(&queue) as Arc<dyn Closing>, Arc::new(postgres)]);
     let adapters = Adapters {
         store,
         producer: Arc::clone(&queue) as _,
-        consumer: Arc::clone(&queue) as _,
+        consumer,
         frames: Arc::clone(&queue) as _,
-        closing: vec![Arc::clone(&queue) as _, Arc::new(postgres)],
+        closing,
     };
     let assembly = process.assembly(settings, registry, keys, adapters);
     let broker = watch::Broker::new(queue, watch::WhenAway::Failing);
-    let audit = assembly.worker(vec![broker.probe()]).await?;
+    let probes = others.iter().map(Opened::probe).chain([broker.probe()]);
+    let audit = assembly.worker(probes.collect()).await?;
     audit.in_background("broker", |stop| broker.watch(stop));
+    audit.in_background("sources", |stop| sources::watch(others, stop));
     Ok(audit)
 }
 
@@ -154,7 +168,8 @@ impl Process {
             lane: LaneSettings {
                 batch_by_depth: batch_by_depth(&settings.batch),
                 batch_bytes_max: settings.batch.bytes_max,
-                ..lane_settings(self.redis.hold)
+                proofs: proofs(settings.proofs),
+                ..lane_settings(self.redis.hold, &settings.sources)
             },
             breaker: BreakerSettings {
                 failures_max: settings.breaker.failures,
@@ -213,11 +228,30 @@ pub fn batch_by_depth(batch: &BatchSettings) -> Vec<(u64, usize)> {
     }
 }
 
-/// A lane renews what it holds four times before the hold runs out, and has given up its calls by half of it.
-fn lane_settings(hold: Duration) -> LaneSettings {
+/// As lanes know it.
+#[must_use]
+pub const fn proofs(settings: audit_config::ProofSettings) -> ProofPolicy {
+    const fn of(settings: audit_config::OnMismatch) -> OnMismatch {
+        match settings {
+            audit_config::OnMismatch::Record => OnMismatch::Record,
+            audit_config::OnMismatch::Alert => OnMismatch::Alert,
+            audit_config::OnMismatch::DeadLetter => OnMismatch::DeadLetter,
+        }
+    }
+    ProofPolicy {
+        smart_logs: of(settings.smart_logs),
+        pake_v1: of(settings.pake),
+    }
+}
+
+/// A lane renews what it holds four times before any hold runs out, and has given up its calls by half of our own queue's: what
+/// another system's queue hands out again meanwhile is recognised.
+fn lane_settings(hold: Duration, sources: &[SourceSettings]) -> LaneSettings {
     let usual = LaneSettings::default();
+    let holds = sources.iter().filter_map(|source| source.hold);
+    let shortest = holds.fold(hold, Duration::min);
     LaneSettings {
-        renew_every: usual.renew_every.min(hold / 4),
+        renew_every: usual.renew_every.min(shortest / 4),
         call_timeout: usual.call_timeout.min(hold / 2),
         ..usual
     }
@@ -241,11 +275,11 @@ mod tests {
             };
             let hold = redis_settings(redis, &settings).expect("an address").hold;
             assert_eq!(hold, Duration::from_secs(seconds));
-            let lane = lane_settings(hold);
+            let lane = lane_settings(hold, &[]);
             assert!(lane.renew_every <= usual.renew_every && lane.renew_every * 4 <= hold);
             assert!(lane.call_timeout <= usual.call_timeout && lane.call_timeout * 2 <= hold);
         }
-        let lane = lane_settings(Duration::from_secs(60));
+        let lane = lane_settings(Duration::from_secs(60), &[]);
         assert_eq!(
             (lane.renew_every, lane.call_timeout),
             (usual.renew_every, usual.call_timeout)

@@ -60,6 +60,15 @@ pub enum StartError {
     /// Redis cannot be used as configured.
     #[error("the queue cannot be opened")]
     Redis(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A queue of another system cannot be used as configured.
+    #[error("the source {name} cannot be opened")]
+    Source {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The lane key cannot be read.
     #[error("the lane key cannot be read")]
     LaneKey(#[source] audit_integrity::keys::KeyError),

@@ -52,6 +52,8 @@ mod private_file;
     expect(dead_code, reason = "kept for the HTTP surface and the deployed form")
 )]
 mod running;
+#[cfg(feature = "deployed")]
+mod sources;
 
 pub use builder::{Builder, Settings};
 pub use error::{RecordError, StartError};

@@ -9,6 +9,8 @@ mod conservation;
 #[cfg(test)]
 mod mended;
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod past_mark;
 #[cfg(test)]
 mod restarts;

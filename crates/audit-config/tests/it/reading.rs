@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use audit_config::{
     BatchSettings, BreakerSettings, CompatSettings, ConfigProblem, IngestSettings, LogFormat,
-    PostgresSettings, QueueBackend, QueueSettings, RedisSettings, Secret, Settings, StoreSettings,
+    OnMismatch, PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings,
+    Secret, Settings, SourceQueue, SourceSettings, StoreSettings,
 };
 
 fn read(text: &str) -> Result<Settings, Vec<ConfigProblem>> {
@@ -45,7 +46,10 @@ fn every_key_is_read() {
                      "holdMs":10000},
             "ingest":{"listen":"0.0.0.0:81","spoolBytesMax":1048576,"eventsPerSecondPerKey":11,"criticalPerSecondPerKey":12},
             "compat":{"organizationId":"shop","anonymousWriters":["10.1.0.0/16","2001:db8::/32"],"anonymousPerSecond":13},
-            "http":{"bodyBytesMax":2048,"itemsMax":5},"accept":{"maxAheadMs":1},"shutdown":{"drainDelayMs":2,"graceMs":3}}"#,
+            "http":{"bodyBytesMax":2048,"itemsMax":5},"accept":{"maxAheadMs":1},"shutdown":{"drainDelayMs":2,"graceMs":3},
+            "sources":[{"kind":"bullmq","queueName":"jobs","prefix":"b","form":"pake","deadLetterQueue":"dead","organizationId":"acme",
+                        "url":"redis://other","holdMs":2000},{"kind":"redisList"}],
+            "proofs":{"smartLogs":"deadLetter","pake":"record"}}"#,
     );
     let expected = Settings {
         data_dir: "/srv/audit".into(),
@@ -99,6 +103,32 @@ fn every_key_is_read() {
         breaker: BreakerSettings {
             failures: 14,
             pause: Duration::from_millis(15),
+        },
+        sources: vec![
+            SourceSettings {
+                queue: SourceQueue::Bullmq {
+                    queue: "jobs".to_owned(),
+                    prefix: "b".to_owned(),
+                    form: "pake".to_owned(),
+                    dead_letter_queue: Some("dead".to_owned()),
+                },
+                url: Secret::new("redis://other"),
+                organization: Some("acme".to_owned()),
+                hold: Some(Duration::from_secs(2)),
+            },
+            SourceSettings {
+                queue: SourceQueue::RedisList {
+                    key: "audit:queue".to_owned(),
+                    failed_key: "audit:failed".to_owned(),
+                },
+                url: Secret::new("redis://h:1/2"),
+                organization: None,
+                hold: None,
+            },
+        ],
+        proofs: ProofSettings {
+            smart_logs: OnMismatch::DeadLetter,
+            pake: OnMismatch::Record,
         },
     };
     assert_eq!(settings, Ok(expected));
@@ -267,4 +297,53 @@ fn a_shared_store_with_a_local_queue_is_refused() {
 fn a_file_that_is_no_object_is_one_problem() {
     assert!(read("[]").is_err());
     assert!(read("{").is_err());
+}
+
+#[test]
+fn sources_that_cannot_be_are_told_with_their_paths() {
+    let deployed = r#""store":{"backend":"postgres","url":"postgresql://h/d"},"queue":{"backend":"redis","url":"redis://h"}"#;
+    let problems = |sources: &str, rest: &str| {
+        let read = read(&format!(r#"{{{rest}"sources":{sources}}}"#));
+        let problems = read.expect_err("it cannot be").into_iter();
+        problems
+            .map(|problem| format!("{}: {}", problem.key, problem.reason))
+            .collect::<Vec<_>>()
+    };
+    let rest = format!("{deployed},");
+    for (sources, expected) in [
+        (
+            r#"[{}]"#,
+            "sources.0.kind: is needed: one of bullmq, redisList",
+        ),
+        (
+            r#"[{"kind":"bullmq"}]"#,
+            "sources.0.queueName: is needed for bullmq",
+        ),
+        (
+            r#"[{"kind":"bullmq","queueName":"a:b"}]"#,
+            "sources.0.queueName: must not have a colon in it",
+        ),
+        (
+            r#"[{"kind":"bullmq","queueName":"a","deadLetterQueue":"a"}]"#,
+            "sources.0.deadLetterQueue: must be another queue than queueName",
+        ),
+        (
+            r#"[{"kind":"bullmq","queueName":"a","key":"b"}]"#,
+            "sources.0.key: is of a source of kind redisList",
+        ),
+        (
+            r#"[{"kind":"redisList","form":"pake"}]"#,
+            "sources.0.form: is of a source of kind bullmq",
+        ),
+        (
+            r#"[{"kind":"redisList"},{"kind":"redisList"}]"#,
+            "sources.1.kind: redisList:audit:queue stands twice",
+        ),
+    ] {
+        assert_eq!(problems(sources, &rest), [expected], "{sources}");
+    }
+    assert_eq!(
+        problems(r#"[{"kind":"redisList","url":"redis://h"}]"#, ""),
+        ["sources: are emptied by the workers of a deployment (store.backend = postgres)"]
+    );
 }
