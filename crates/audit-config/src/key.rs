@@ -99,7 +99,8 @@ impl Kind {
     /// What is right, for people: follows "must be".
     pub(crate) fn right(&self) -> String {
         match self {
-            Self::Text | Self::Secret => "text, not empty".to_owned(),
+            Self::Text => "text that is not empty".to_owned(),
+            Self::Secret => "text".to_owned(),
             Self::Url(schemes) => format!("an address that begins with {}", begins(schemes)),
             Self::Urls(schemes) => {
                 format!("a list of addresses that begin with {}", begins(schemes))

@@ -92,7 +92,8 @@ fn of_kind(kind: &Kind) -> Json {
     let or_variable = |schema: Json| json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{" }, { "type": "null" }] });
     match kind {
         Kind::Text | Kind::Address => text,
-        Kind::Secret | Kind::Url(_) => json!({ "type": ["string", "null"] }),
+        Kind::Secret | Kind::Url(_) => json!({ "type": ["string", "null"], "writeOnly": true }),
+        Kind::Urls(_) => json!({ "type": ["array", "null"], "items": text, "writeOnly": true }),
         Kind::Flag => or_variable(json!({ "type": "boolean" })),
         Kind::Whole { min, max, unit } => {
             let mut whole = json!({ "type": "integer", "minimum": min, "maximum": max });
@@ -105,7 +106,7 @@ fn of_kind(kind: &Kind) -> Json {
             or_variable(json!({ "type": "number", "minimum": min, "maximum": max }))
         }
         Kind::OneOf(words) => or_variable(json!({ "enum": words })),
-        Kind::Texts | Kind::Urls(_) | Kind::Ranges => {
+        Kind::Texts | Kind::Ranges => {
             json!({ "type": ["array", "null"], "items": text })
         }
         Kind::Objects(keys) => {

@@ -1,6 +1,8 @@
 //! The worker as its users run it: a real process, a real socket, a real disk.
 
 #[cfg(test)]
+mod configuration;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod lifecycle;

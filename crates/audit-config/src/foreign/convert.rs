@@ -93,11 +93,15 @@ impl Conversion<'_> {
         let theirs = |path: &str| self.theirs.given(path);
         let parts = ["redis.host", "redis.port", "redis.password", "redis.db"];
         let Some(from) = parts.iter().find_map(|path| theirs(path)) else {
+            if self.ours.given("queue.url").is_none() {
+                self.no_redis(&["redis.cluster.enabled"]);
+            }
             return;
         };
         // A file that names only a password means the usual place, if it means a deployment at all.
         let named = theirs("redis.host").is_some() || theirs("redis.port").is_some();
         if !named && !self.has_database() {
+            self.no_redis(&parts);
             return;
         }
         let host = match theirs("redis.host").map(|given| &given.value) {
@@ -119,6 +123,21 @@ impl Conversion<'_> {
         };
         let from = from.clone();
         self.put("queue.url", Value::Secret(Secret::new(url)), &from);
+    }
+
+    /// What is said of parts of an address that nothing names.
+    fn no_redis(&mut self, parts: &[&str]) {
+        for path in parts {
+            if let Some(given) = self.theirs.given(path) {
+                self.warnings.push(ConfigWarning {
+                    key: (*path).to_owned(),
+                    text: format!(
+                        "accepted, without effect: {path} (no address of Redis is given)"
+                    ),
+                    place: place_of(&given.origin),
+                });
+            }
+        }
     }
 
     fn has_database(&self) -> bool {

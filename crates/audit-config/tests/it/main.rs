@@ -1,6 +1,12 @@
 //! Configuration text to settings.
 
 #[cfg(test)]
+mod bad;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod printing;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod secrets;
