@@ -31,25 +31,43 @@ fn a_checked_file_ends_with_0_or_1_and_says_why() {
     );
     let (code, printed) = worker(&["--check-config", &good]);
     assert_eq!(code, Some(0), "{printed}");
-    assert!(printed.contains("queue.url = \"redis://***@cache\""), "{printed}");
+    assert!(
+        printed.contains("queue.url = \"redis://***@cache\""),
+        "{printed}"
+    );
     assert!(!printed.contains("warning"), "{printed}");
 
-    let bad = file("bad.json", "{\"ledgers\": 0,\n \"redis\": {\"password\": \"hunter2\"}}");
+    let bad = file(
+        "bad.json",
+        "{\"ledgers\": 0,\n \"redis\": {\"password\": \"hunter2\"}}",
+    );
     let (code, printed) = worker(&["--check-config", &bad]);
     assert_eq!(code, Some(1), "{printed}");
-    assert!(printed.contains("bad.json:1:13: ledgers: must be a whole number from 1 to 256, not 0\n"), "{printed}");
+    assert!(
+        printed.contains("bad.json:1:13: ledgers: must be a whole number from 1 to 256, not 0\n"),
+        "{printed}"
+    );
     let (code, printed) = worker(&["--check-config", &bad, "-o", "json"]);
     let answer: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
-    assert_eq!((code, &answer["problems"][0]["key"]), (Some(1), &"ledgers".into()));
+    assert_eq!(
+        (code, &answer["problems"][0]["key"]),
+        (Some(1), &"ledgers".into())
+    );
     assert_eq!(answer["warnings"][0]["key"], "redis.password");
 
     let (code, printed) = worker(&["--check-config", "/none/such.json"]);
     assert_eq!(code, Some(1), "{printed}");
-    assert!(printed.contains("problem: /none/such.json: cannot be read"), "{printed}");
+    assert!(
+        printed.contains("problem: /none/such.json: cannot be read"),
+        "{printed}"
+    );
     // Started with it, the process ends before it opens anything.
     let data = dir.path().join("data").display().to_string();
     let (code, _) = worker(&["--config", &bad, "--data-dir", &data]);
-    assert_eq!((code, std::path::Path::new(&data).exists()), (Some(2), false));
+    assert_eq!(
+        (code, std::path::Path::new(&data).exists()),
+        (Some(2), false)
+    );
 }
 
 #[test]
@@ -63,5 +81,8 @@ fn the_printed_defaults_are_a_file_that_is_taken() {
     assert_eq!(code, Some(0), "{printed}");
     let (code, printed) = worker(&["--print-config-schema"]);
     let schema: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
-    assert_eq!((code, &schema["additionalProperties"]), (Some(0), &false.into()));
+    assert_eq!(
+        (code, &schema["additionalProperties"]),
+        (Some(0), &false.into())
+    );
 }

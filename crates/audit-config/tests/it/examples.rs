@@ -183,7 +183,7 @@ fn every_fragment_of_their_questions_and_answers_loads_with_its_meaning() {
         ["enhancedClient.partitioning.parallelPartitions"]
     );
     // There is no PostgreSQL in this fragment alone.
-    assert_eq!(without(3), ["store.maxConnections"]);
+    assert_eq!(without(3), ["enhancedClient.maxConnections"]);
     assert_eq!(
         without(4),
         ["redis.cluster.enabled", "redis.pipelining.batchSize"]

@@ -35,17 +35,21 @@ fn secret_paths(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<Stri
             secret_paths(inner, path, found);
             path.pop();
         }
+    } else if schema["items"]["properties"].is_object() {
+        path.push("[]".to_owned());
+        secret_paths(&schema["items"], path, found);
+        path.pop();
     } else if schema["writeOnly"] == true {
         found.push(path.clone());
     }
 }
 
 fn planted(path: &[String], value: Value) -> String {
-    let value = path
-        .iter()
-        .rev()
-        .fold(value, |inner, name| json!({ name: inner }));
-    value.to_string()
+    let around = |inner: Value, name: &String| match name.as_str() {
+        "[]" => json!([inner]),
+        name => json!({ name: inner }),
+    };
+    path.iter().rev().fold(value, around).to_string()
 }
 
 #[test]
@@ -59,6 +63,7 @@ fn no_secret_shows_wherever_and_however_it_is_written() {
         "database.connectionString",
         "security.encryptionKey",
         "security.kms.accessToken",
+        "sources.[].url",
     ] {
         assert!(paths.iter().any(|path| path.join(".") == known), "{known}");
     }
@@ -93,7 +98,11 @@ fn no_secret_shows_wherever_and_however_it_is_written() {
             // What is left of a file that breaks off is not quoted either.
             let shown = printed(read(&text[..text.len() - 1], Format::Json));
             assert!(!shown.contains(CANARY), "{text}\n{shown}");
-            let toml = format!("{} = {}\n", path.join("."), json!(CANARY));
+            let toml = format!(
+                "{} = {}\n",
+                path.join(".").replace(".[]", ""),
+                json!(CANARY)
+            );
             for text in [&toml[..], &toml[..toml.len() - 2]] {
                 let shown = printed(read(text, Format::Toml));
                 assert!(!shown.contains(CANARY), "{text}\n{shown}");
