@@ -34,6 +34,14 @@ pub(crate) enum CliError {
         /// Its problem document, in one line.
         said: String,
     },
+    /// Exit code 3: a server that the configuration names does not answer.
+    #[error("cannot use the {what} that the configuration names: {reason}")]
+    Server {
+        /// What it is.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// Exit code 3: nobody answers, or the answer is that nobody can.
     #[error("cannot reach {url}: {reason}; is the worker running? name another address with --url")]
     Unreachable {
@@ -84,7 +92,10 @@ impl CliError {
             Self::OutputClosed => 0,
             Self::NotFound(_) => 1,
             Self::Usage(_) | Self::Refused { .. } | Self::Request { .. } => 2,
-            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Answer { .. } => 3,
+            Self::Server { .. }
+            | Self::Unreachable { .. }
+            | Self::Unavailable { .. }
+            | Self::Answer { .. } => 3,
         }
     }
 }

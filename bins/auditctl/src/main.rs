@@ -4,11 +4,13 @@
 
 mod bench;
 mod client;
+mod config;
 mod dead_letters;
 mod decrypt_pake;
 mod error;
 mod events;
 mod keys;
+mod list_source;
 mod migrate;
 mod output;
 mod progress;
@@ -96,6 +98,9 @@ enum Command {
     /// Schema migrations of a store.
     #[command(subcommand)]
     Migrate(migrate::Action),
+    /// What an operator does with the Redis list of a replaced worker.
+    #[command(subcommand)]
+    ListSource(list_source::Action),
     /// Whether every accepted event is accounted for, and the state of the worker.
     Status(status::Args),
     /// Opens encryption envelopes of PAKE, one a line on standard input.
@@ -134,6 +139,7 @@ async fn run(cli: Cli) -> Result<Verdict, CliError> {
         Command::DeadLetters(action) => dead_letters::run(&client()?, &output, &action).await,
         Command::Keys(action) => keys::run(client, &output, &action).await,
         Command::Migrate(action) => migrate::run(&output, &action).await,
+        Command::ListSource(action) => list_source::run(&output, &action).await,
         Command::Status(args) => status::run(client, &output, &args).await,
         Command::Bench(action) => bench::run(&output, &action).await,
     }

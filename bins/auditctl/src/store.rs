@@ -34,7 +34,7 @@ pub(crate) fn failed(error: &audit_store::StoreError) -> CliError {
     CliError::Usage(chain(error))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),
         None => error.to_string(),

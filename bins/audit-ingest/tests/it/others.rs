@@ -154,7 +154,7 @@ fn push(redis: &RedisServer, items: &[String]) {
     for chunk in items.chunks(200) {
         let mut words = vec!["LPUSH", "audit:queue"];
         words.extend(chunk.iter().map(String::as_str));
-        redis.command(&words);
+        let _length = redis.command(&words);
     }
 }
 

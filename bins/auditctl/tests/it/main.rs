@@ -10,6 +10,7 @@
 mod bench;
 mod cloudtrail;
 mod envelopes;
+mod deployment;
 mod exit_codes;
 mod fake;
 mod journey;
