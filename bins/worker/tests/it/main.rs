@@ -1,6 +1,7 @@
 //! The worker as its users run it: a real process, a real socket, a real disk.
 
 #[cfg(test)]
+mod compat;
 mod configuration;
 #[cfg(test)]
 mod full_disk;
