@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod compat;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod full_disk;
