@@ -9,8 +9,8 @@
 
 mod bench;
 mod cloudtrail;
-mod envelopes;
 mod deployment;
+mod envelopes;
 mod exit_codes;
 mod fake;
 mod journey;

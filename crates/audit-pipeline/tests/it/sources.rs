@@ -17,12 +17,15 @@ use audit_store::DeadLetterReason;
 
 use crate::scene::{LEDGER, Scene, events, until};
 
+/// Position, bytes, and how often it was delivered.
+type Item = (String, Vec<u8>, u32);
+
 /// Another system's queue in memory: it holds what it handed out until it is settled, as the real ones do in Redis.
 #[derive(Debug, Default)]
 struct Other {
     form: &'static str,
-    waiting: Mutex<VecDeque<(String, Vec<u8>, u32)>>,
-    held: Mutex<HashMap<u64, Vec<(String, Vec<u8>, u32)>>>,
+    waiting: Mutex<VecDeque<Item>>,
+    held: Mutex<HashMap<u64, Vec<Item>>>,
     tokens: AtomicU64,
     refused: Mutex<Vec<Refused>>,
     /// Settlements that are lost before they arrive.
