@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use audit_event::Timestamp;
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::LedgerId;
-use audit_pipeline::{Acceptor, Checkpointed, Health, KeyRates, OverflowHealth, Registry};
+use audit_pipeline::{
+    Acceptor, Checkpointed, Health, KeyRates, OverflowHealth, Registry, SourceStanding,
+};
 use audit_queue::{FrameLookup, Producer};
 use audit_runtime::{Clock, Random};
 use audit_store::Store;
@@ -124,6 +126,8 @@ pub struct ProcessStatus {
     pub lanes: Vec<(LedgerId, bool)>,
     /// Broker and spool, where there is a spool.
     pub overflow: Option<OverflowHealth>,
+    /// Queues of other systems that it empties, as they were seconds ago.
+    pub sources: Vec<SourceStanding>,
 }
 
 /// The parts of one process that the routes use. Cheap to clone.

@@ -1,6 +1,7 @@
 //! `/v1/status` and `/v1/frames/{id}`: where every accepted event is.
 
 use audit_integrity::ledger::LedgerId;
+use audit_pipeline::SourceStanding;
 use audit_pipeline::status::{self, Books};
 use audit_queue::FrameId;
 use axum::Json;
@@ -70,9 +71,16 @@ fn process(state: &AppState) -> Value {
             "oldestMs": spool.oldest_micros.map(|oldest| (now - oldest).max(0) / 1_000),
         })
     });
+    let source = |source: &SourceStanding| {
+        json!({
+            "name": source.name, "waiting": source.waiting, "held": source.held, "failed": source.failed,
+            "dropped": source.dropped, "overflow": source.overflow,
+        })
+    };
     json!({
         "owner": process.owner, "breaker": process.breaker,
         "lanes": process.lanes.iter().map(lane).collect::<Vec<_>>(), "spool": spool,
+        "sources": process.sources.iter().map(source).collect::<Vec<_>>(),
     })
 }
 

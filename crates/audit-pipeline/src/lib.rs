@@ -42,6 +42,6 @@ pub use overflow::{OverflowHealth, OverflowSettings, OverflowState, Spool};
 pub use processor::{Annotations, HealthCheck, Plugin, Processor, Refusal, Registry};
 pub use rates::KeyRates;
 pub use signer::{SignError, Signer, SignerPorts};
-pub use sources::{Source, Sources};
+pub use sources::{Source, SourceStanding, Sources};
 pub use steward::Steward;
 pub use verification::{Verification, VerificationPorts, VerifyError, VerifyRequest};

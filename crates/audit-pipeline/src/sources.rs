@@ -47,6 +47,23 @@ pub struct Source {
     pub organization: Option<OrganizationId>,
 }
 
+/// Where another system's queue stood when it was last asked. Numbers of items.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceStanding {
+    /// Its name in logs.
+    pub name: String,
+    /// Nobody took them yet.
+    pub waiting: u64,
+    /// Taken by workers and not settled.
+    pub held: u64,
+    /// Shown as failed.
+    pub failed: u64,
+    /// What its producers count as dropped by them, since ever.
+    pub dropped: u64,
+    /// What its producers count as written past the queue, since ever.
+    pub overflow: u64,
+}
+
 impl Source {
     /// Its writers, as accept knows callers. Who may write to the broker was decided there.
     fn caller(&self) -> Caller {

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::StartError;
 use crate::keys::Keys;
-use crate::running::{Audit, Inner, Observed, Probe};
+use crate::running::{Audit, Inner, Observed, Probe, SourceLook};
 #[cfg(feature = "deployed")]
 use audit_pipeline::overflow::{Direct, DirectParts, OverflowQueue, PastMark, drain};
 #[cfg(feature = "deployed")]
@@ -175,7 +175,11 @@ impl Assembly {
     }
 
     /// A process with lanes, which may become the steward.
-    pub(crate) async fn worker(self, probes: Vec<Probe>) -> Result<Audit, StartError> {
+    pub(crate) async fn worker(
+        self,
+        probes: Vec<Probe>,
+        sources: Vec<SourceLook>,
+    ) -> Result<Audit, StartError> {
         let common = Common::new(self.plan.breaker);
         let steward = self.steward(&common).await?;
         let queue = Arc::clone(&self.adapters.producer);
@@ -194,6 +198,7 @@ impl Assembly {
             lanes,
             probes,
             overflow: None,
+            sources,
             rates: None,
         };
         Ok(self.running(common, acceptor, observed))
@@ -240,6 +245,7 @@ impl Assembly {
             lanes: Vec::new(),
             probes,
             overflow: Some(state),
+            sources: Vec::new(),
             rates,
         };
         self.running(common, acceptor, observed)

@@ -184,6 +184,6 @@ impl Builder {
             clock,
             random,
         };
-        assembly.worker(Vec::new()).await
+        assembly.worker(Vec::new(), Vec::new()).await
     }
 }

@@ -77,7 +77,8 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
     let assembly = process.assembly(settings, registry, keys, adapters);
     let broker = watch::Broker::new(queue, watch::WhenAway::Failing);
     let probes = others.iter().map(Opened::probe).chain([broker.probe()]);
-    let audit = assembly.worker(probes.collect()).await?;
+    let looks = others.iter().map(Opened::look_at).collect();
+    let audit = assembly.worker(probes.collect(), looks).await?;
     audit.in_background("broker", |stop| broker.watch(stop));
     audit.in_background("sources", |stop| sources::watch(others, stop));
     Ok(audit)

@@ -125,6 +125,7 @@ impl Inner {
             lanes: lanes
                 .map(|(ledger, lane)| (*ledger, lane.is_stopped()))
                 .collect(),
+            sources: self.observed.sources.iter().map(|look| look()).collect(),
             overflow: self.observed.overflow.as_ref().map(OverflowState::health),
         }
     }

@@ -13,7 +13,7 @@ use audit_pipeline::status::{self, Status, StatusError};
 use audit_pipeline::verification::{Verification, VerifyError, VerifyRequest};
 use audit_pipeline::{
     AcceptError, AcceptRequest, Acceptor, Ack, Address, Caller, Checkpointed, Health, Item,
-    ItemStatus, KeyRates, LaneSwitch, OverflowState, Registry,
+    ItemStatus, KeyRates, LaneSwitch, OverflowState, Registry, SourceStanding,
 };
 #[cfg(feature = "deployed")]
 use audit_runtime::ShutdownSignal;
@@ -57,6 +57,9 @@ pub(crate) struct Inner {
 /// Looks at a component; never waits.
 pub(crate) type Probe = Arc<dyn Fn() -> Component + Send + Sync>;
 
+/// Where another system's queue stood when it was last asked; never waits.
+pub(crate) type SourceLook = Arc<dyn Fn() -> SourceStanding + Send + Sync>;
+
 /// What readiness and status look at, and what requests are held to.
 pub(crate) struct Observed {
     /// Every lane with the switch that says whether it stopped.
@@ -65,6 +68,12 @@ pub(crate) struct Observed {
     pub(crate) probes: Vec<Probe>,
     /// Broker and spool, where there is a spool.
     pub(crate) overflow: Option<OverflowState>,
+    /// Queues of other systems that its lanes empty.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "shown over HTTP only")
+    )]
+    pub(crate) sources: Vec<SourceLook>,
     /// Bounds what each API key may send.
     pub(crate) rates: Option<Arc<KeyRates>>,
 }

@@ -1,13 +1,13 @@
 //! Queues of other systems that a worker empties: opened, watched, closed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_config::{SourceQueue, SourceSettings};
 use audit_event::{Form, OrganizationId};
 use audit_integrity::keys::KeySource;
-use audit_pipeline::{Health, Source, Sources, metric};
+use audit_pipeline::{Health, Source, SourceStanding, Sources, metric};
 use audit_queue::{Consumer, QueueError};
 use audit_queue_bullmq::BullmqQueue;
 use audit_queue_redis::list::RedisList;
@@ -16,23 +16,15 @@ use audit_runtime::{Random, ShutdownSignal};
 
 use crate::assembly::Closing;
 use crate::error::StartError;
-use crate::running::Probe;
+use crate::running::{Probe, SourceLook};
 
 /// How often they are asked.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
-/// Items of another system's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standing {
-    waiting: u64,
-    held: u64,
-    failed: u64,
-}
-
 /// What we know about another system's queue besides taking from it.
 #[async_trait]
 trait Watched: Closing {
-    async fn standing(&self) -> Result<Standing, QueueError>;
+    async fn standing(&self) -> Result<SourceStanding, QueueError>;
 }
 
 #[async_trait]
@@ -44,12 +36,13 @@ impl Closing for BullmqQueue {
 
 #[async_trait]
 impl Watched for BullmqQueue {
-    async fn standing(&self) -> Result<Standing, QueueError> {
+    async fn standing(&self) -> Result<SourceStanding, QueueError> {
         let standing = Self::standing(self).await?;
-        Ok(Standing {
+        Ok(SourceStanding {
             waiting: standing.ready.saturating_add(standing.delayed),
             held: standing.active,
             failed: standing.failed,
+            ..SourceStanding::default()
         })
     }
 }
@@ -63,12 +56,15 @@ impl Closing for RedisList {
 
 #[async_trait]
 impl Watched for RedisList {
-    async fn standing(&self) -> Result<Standing, QueueError> {
+    async fn standing(&self) -> Result<SourceStanding, QueueError> {
         let depth = self.depth().await?;
-        Ok(Standing {
+        Ok(SourceStanding {
+            name: String::new(),
             waiting: depth.waiting,
             held: depth.held,
             failed: depth.failed,
+            dropped: depth.dropped,
+            overflow: depth.overflow,
         })
     }
 }
@@ -80,6 +76,8 @@ pub(crate) struct Opened {
     consumer: Arc<dyn Consumer>,
     watched: Arc<dyn Watched>,
     health: Arc<Mutex<Health>>,
+    /// As it was asked last.
+    standing: Arc<Mutex<SourceStanding>>,
 }
 
 impl Opened {
@@ -90,6 +88,10 @@ impl Opened {
     ) -> Self {
         let queue = Arc::new(queue);
         Self {
+            standing: Arc::new(Mutex::new(SourceStanding {
+                name: name.clone(),
+                ..SourceStanding::default()
+            })),
             name,
             organization: settings.organization.as_deref().map(OrganizationId::new),
             consumer: Arc::clone(&queue) as _,
@@ -113,10 +115,12 @@ impl Opened {
 
     pub(crate) fn probe(&self) -> Probe {
         let (name, health) = (self.name.clone(), Arc::clone(&self.health));
-        Arc::new(move || {
-            let health = health.lock().unwrap_or_else(PoisonError::into_inner);
-            (name.clone(), health.clone())
-        })
+        Arc::new(move || (name.clone(), locked(&health).clone()))
+    }
+
+    pub(crate) fn look_at(&self) -> SourceLook {
+        let standing = Arc::clone(&self.standing);
+        Arc::new(move || locked(&standing).clone())
     }
 
     async fn look(&self) {
@@ -130,13 +134,22 @@ impl Opened {
                     let items = f64::from(u32::try_from(items).unwrap_or(u32::MAX));
                     metrics::gauge!(metric::SOURCE_ITEMS, "source" => self.name.clone(), "state" => state).set(items);
                 }
+                *locked(&self.standing) = SourceStanding {
+                    name: self.name.clone(),
+                    ..standing
+                };
                 Health::Working
             }
             // Not failing: this process takes events by every other way.
             Err(error) => Health::Degraded(error.to_string()),
         };
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        *locked(&self.health) = found;
     }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Replaced as a whole, so whole after any panic.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct ClosingOf(Arc<dyn Watched>);

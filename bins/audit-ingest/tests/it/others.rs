@@ -203,6 +203,17 @@ async fn items_of_a_list_producer_are_stored_once_while_the_worker_is_killed() {
         let failed: Vec<String> = failed.list().iter().map(|one| one.text()).collect();
         (failed == vec![poison.clone(); parts.len()]).then_some(())
     });
+    // The numbers that its dashboards read.
+    for (counter, value) in [("audit:dropped_count", "7"), ("audit:overflow_count", "3")] {
+        let _ok = site.redis.command(&["SET", counter, value]);
+    }
+    wait_until_async("the counters are seen", BOUND, || async {
+        let (_, page) = site.get(&worker, "/api/v1/monitoring/audit-metrics").await;
+        let metrics = &page["metrics"];
+        let seen = metrics["total_dropped_events"] == 7 && metrics["total_overflow_events"] == 3.0;
+        (seen && metrics["queue_length"] == 0).then_some(())
+    })
+    .await;
     let (_, letters) = site.get(&worker, "/v1/dead-letters").await;
     assert_eq!(
         letters["deadLetters"][0]["reason"], "notAnEvent",

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use audit_integrity::ledger::LedgerId;
-use audit_pipeline::Health;
+use audit_pipeline::{Health, SourceStanding};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -142,11 +142,23 @@ async fn read(state: &AppState) -> HttpResult<(Numbers, Value)> {
     let counts = Counts::read(&*state.store.receipts, &(state.metrics)()).await?;
     let (minute, length) = state.last_minute.note(Instant::now(), counts);
     let batches = |sum: f64| (minute.commits > 0.0).then(|| sum / minute.commits);
+    // What waits in another system's queue waits, too; what its producers dropped or wrote past it, they count there themselves.
+    let process = (state.process)();
+    let of_sources = |count: fn(&SourceStanding) -> u64| -> u64 {
+        process
+            .sources
+            .iter()
+            .map(count)
+            .fold(0, u64::saturating_add)
+    };
     let numbers = Numbers {
-        queued: books.producers.queued,
+        queued: books
+            .producers
+            .queued
+            .saturating_add(of_sources(|source| source.waiting)),
         failures: minute.failed,
-        // Nothing that was acknowledged is ever dropped.
-        dropped: 0,
+        // Nothing that was acknowledged is ever dropped by us.
+        dropped: of_sources(|source| source.dropped),
         batch_millis: batches(minute.commit_seconds * 1_000.0),
         worker_runs: worker_runs(state).await?,
         components: crate::health::all(state),
@@ -158,8 +170,8 @@ async fn read(state: &AppState) -> HttpResult<(Numbers, Value)> {
         "failures_last_minute": minute.failed,
         "avg_batch_time_ms": numbers.batch_millis,
         "total_dropped_events": numbers.dropped,
-        "total_overflow_events": counts.overflowed,
-        "worker_id": (state.process)().owner,
+        "total_overflow_events": counts.overflowed + of_sources(|source| source.overflow) as f64,
+        "worker_id": process.owner,
         "last_updated": state.now().to_string(),
         "window_seconds": length.as_secs(),
     });
