@@ -17,8 +17,16 @@ use crate::state::AppState;
 /// Bytes of bodies in memory at once, over all requests: four bodies of the largest size.
 const BODIES_AT_ONCE: usize = 4;
 
-/// Paths that move events. A guess at a longer path is bounded as well, and answered 404.
-const BOUNDED: [&str; 3] = ["/v1/", "/api/audit/", "/events"];
+/// Paths that move events, and those that ask the store for whoever asks them. A guess at a longer path is bounded as well, and
+/// answered 404.
+const BOUNDED: [&str; 6] = [
+    "/v1/",
+    "/api/",
+    "/events",
+    "/health/database",
+    "/health/dependencies",
+    "/health/detailed",
+];
 
 /// What all requests share.
 #[derive(Debug, Clone)]

@@ -263,16 +263,16 @@ impl Lane {
                 tracing::error!(ledger = %self.ledger, "the lane panicked; its batches go back to the queue");
                 End::Reload
             }),
-            never = self.keep(lease, &held, &lost) => never,
+            never = self.keep(lease, &lost) => never,
+            never = held.keep(self.settings.renew_every) => never,
             never = held.let_go() => never,
         };
         held.release_all().await;
         end
     }
 
-    /// Renews the lease and the held batches for ever. Losing the lease only raises a flag: what is under way is fenced by
-    /// the commit itself.
-    async fn keep(&self, lease: &Lease, held: &Held, lost: &AtomicBool) -> End {
+    /// Renews the lease for ever. Losing it only raises a flag: what is under way is fenced by the commit itself.
+    async fn keep(&self, lease: &Lease, lost: &AtomicBool) -> End {
         loop {
             tokio::time::sleep(self.settings.renew_every).await;
             let renewing = self.parts.store.leases.renew(lease);
@@ -284,7 +284,6 @@ impl Lane {
                     tracing::warn!(error = &error as &dyn std::error::Error, ledger = %self.ledger, "lease not renewed");
                 }
             }
-            held.renew_all().await;
         }
     }
 

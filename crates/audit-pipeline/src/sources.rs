@@ -32,8 +32,11 @@ const ITEMS_MIN: usize = 1_000;
 /// How long an idle lane waits in one go before it looks at the other sources.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How long a source that did not answer is left alone.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long another system's queue may take to say what is there; a lane has others to ask.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a source that did not answer is left alone, the first time and at most.
+const AWAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// A queue of another system.
 #[derive(Debug, Clone)]
@@ -89,19 +92,41 @@ struct Tap {
     name: String,
     consumer: Arc<dyn Consumer>,
     caller: Option<Caller>,
-    /// Not asked before.
-    away_until: Mutex<Option<Instant>>,
+    /// When it may be asked again, and how long it was left alone until then.
+    away: Mutex<Option<(Instant, Duration)>>,
 }
 
 impl Tap {
-    fn away(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.away_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn away(&self) -> MutexGuard<'_, Option<(Instant, Duration)>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_away(&self) -> bool {
-        self.away().is_some_and(|until| Instant::now() < until)
+        self.away().is_some_and(|(until, _)| Instant::now() < until)
+    }
+
+    /// Left alone for longer each time; our own queue never for long.
+    fn leave_alone(&self) {
+        let mut away = self.away();
+        let longest = if self.caller.is_some() {
+            AWAY.1
+        } else {
+            AWAY.0
+        };
+        let pause = away.map_or(AWAY.0, |(_, before)| before.saturating_mul(2).min(longest));
+        *away = Some((Instant::now() + pause, pause));
+    }
+
+    /// What is there. Of another system's queue within bounds; dropping the question loses nothing (port).
+    async fn receive(&self, budget: Budget) -> Result<Batch, QueueError> {
+        let receiving = self.consumer.receive(budget);
+        if self.caller.is_none() {
+            return receiving.await;
+        }
+        match tokio::time::timeout(budget.wait.saturating_add(PATIENCE), receiving).await {
+            Ok(received) => received,
+            Err(elapsed) => Err(QueueError::Unavailable(elapsed.into())),
+        }
     }
 }
 
@@ -151,7 +176,7 @@ impl Sources {
             name,
             consumer,
             caller,
-            away_until: Mutex::new(None),
+            away: Mutex::new(None),
         };
         let others = others.into_iter().map(|source| {
             let caller = source.caller();
@@ -225,16 +250,21 @@ impl Sources {
         if tap.caller.is_some() {
             budget.deliveries = budget.deliveries.max(ITEMS_MIN);
         }
-        match tap.consumer.receive(budget).await {
-            Ok(batch) if batch.deliveries.is_empty() => Some(Ok(batch)),
-            Ok(batch) => Some(Ok(self.translated(at, tap, batch).await)),
+        match tap.receive(budget).await {
+            Ok(batch) => {
+                *tap.away() = None;
+                if batch.deliveries.is_empty() {
+                    return Some(Ok(batch));
+                }
+                Some(Ok(self.translated(at, tap, batch).await))
+            }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     source = tap.name,
                     "nothing received"
                 );
-                *tap.away() = Some(Instant::now() + AWAY);
+                tap.leave_alone();
                 Some(Err(error))
             }
         }

@@ -183,6 +183,11 @@ fn anonymous_writers(settings: &Settings, listen: SocketAddr) -> Option<Arc<Anon
     );
     let organization = OrganizationId::new(organization);
     let writers = AnonymousWriters::new(ranges, organization, compat.anonymous_per_second);
+    let writers = if compat.anonymous_writers.is_some() {
+        writers
+    } else {
+        writers.not_through_proxies()
+    };
     Some(Arc::new(writers))
 }
 

@@ -8,6 +8,7 @@ use audit_event::OrganizationId;
 use audit_pipeline::KeyRates;
 use audit_store::Role;
 use audit_store::query::OrganizationScope;
+use axum::http::HeaderMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::auth::Principal;
@@ -24,7 +25,12 @@ pub struct AnonymousWriters {
     ranges: Vec<IpNet>,
     organization: OrganizationId,
     rates: KeyRates,
+    /// Whether a proxy's address counts as its senders'.
+    proxied: bool,
 }
+
+/// Headers that a proxy adds: the address of the connection is then its own, and says nothing about the sender.
+const BY_PROXIES: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 impl fmt::Debug for AnonymousWriters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,11 +49,23 @@ impl AnonymousWriters {
             ranges: ranges.into_iter().map(unmapped).collect(),
             organization,
             rates: KeyRates::per_second(events_per_second),
+            proxied: true,
         }
     }
 
+    /// The same for ranges that nobody named: what comes through a proxy needs a key, because everybody behind a proxy on this
+    /// machine comes from loopback.
+    #[must_use]
+    pub fn not_through_proxies(mut self) -> Self {
+        self.proxied = false;
+        self
+    }
+
     /// What a sender at this address may do; `None` when it needs a key.
-    pub(crate) fn principal(&self, peer: Peer) -> Option<Principal> {
+    pub(crate) fn principal(&self, peer: Peer, headers: &HeaderMap) -> Option<Principal> {
+        if !self.proxied && BY_PROXIES.iter().any(|name| headers.contains_key(*name)) {
+            return None;
+        }
         let address = peer.0.ip().to_canonical();
         let may = self.ranges.iter().any(|range| range.contains(&address));
         may.then(|| Principal {
@@ -114,11 +132,15 @@ mod tests {
             ("127.0.0.0/8", "127.8.0.1", true),
         ];
         for (range, address, may) in table {
-            let found = writers(&[range]).principal(peer(address));
+            let found = writers(&[range]).principal(peer(address), &HeaderMap::new());
             assert_eq!(found.is_some(), may, "{address} in {range}");
         }
-        assert!(writers(&[]).principal(peer("127.0.0.1")).is_none());
-        let one = writers(&["127.0.0.0/8"]).principal(peer("127.0.0.1"));
+        assert!(
+            writers(&[])
+                .principal(peer("127.0.0.1"), &HeaderMap::new())
+                .is_none()
+        );
+        let one = writers(&["127.0.0.0/8"]).principal(peer("127.0.0.1"), &HeaderMap::new());
         let one = one.expect("in the range");
         assert_eq!(one.role, Role::Writer);
         assert_eq!(
@@ -136,5 +158,22 @@ mod tests {
         assert!(writers.admit(peer("2001:db8::1"), 2).is_ok());
         assert!(writers.admit(peer("2001:db8::2"), 1).is_err());
         assert!(writers.admit(peer("2001:db8:0:1::2"), 1).is_ok());
+    }
+
+    #[test]
+    fn what_comes_through_a_proxy_is_nobody_s_unless_the_range_was_named() {
+        for name in BY_PROXIES {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, "203.0.113.7".parse().expect("a value"));
+            let named = writers(&["127.0.0.0/8"]);
+            assert!(named.principal(peer("127.0.0.1"), &headers).is_some());
+            let by_default = writers(&["127.0.0.0/8"]).not_through_proxies();
+            assert!(
+                by_default.principal(peer("127.0.0.1"), &headers).is_none(),
+                "{name}"
+            );
+            let direct = by_default.principal(peer("127.0.0.1"), &HeaderMap::new());
+            assert!(direct.is_some());
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Sender {
             && !parts.headers.contains_key(header::ORIGIN)
             && let Some(writers) = &state.settings.anonymous_writers
             && let Some(peer) = parts.extensions.get::<Peer>().copied()
-            && let Some(principal) = writers.principal(peer)
+            && let Some(principal) = writers.principal(peer, &parts.headers)
         {
             let anonymous = Some(peer);
             return Ok(Self {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use audit_queue::{Batch, Consumer, Refused};
+use futures::future::join_all;
 use tokio::sync::Notify;
 
 use crate::outward::ask;
@@ -118,16 +119,23 @@ impl Held {
         }
     }
 
-    pub(super) async fn renew_all(&self) {
-        let batches = self.lock().clone();
-        for name in batches {
-            if let Err(error) = ask(self.limit, self.consumer.renew(&name.batch())).await {
-                // Settled meanwhile, or its frames will be delivered twice; receipts recognise them.
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "a batch was not renewed"
-                );
-            }
+    /// Renews what is held for ever: apart from the lease, and each batch by itself, so that a queue that does not answer costs
+    /// neither the ledger nor what another queue handed out.
+    pub(super) async fn keep(&self, every: Duration) -> ! {
+        loop {
+            tokio::time::sleep(every).await;
+            let batches = self.lock().clone();
+            join_all(batches.into_iter().map(|name| self.renew(name))).await;
+        }
+    }
+
+    async fn renew(&self, name: Name) {
+        if let Err(error) = ask(self.limit, self.consumer.renew(&name.batch())).await {
+            // Settled meanwhile, or its frames will be delivered twice; receipts recognise them.
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a batch was not renewed"
+            );
         }
     }
 

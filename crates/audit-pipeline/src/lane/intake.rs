@@ -68,6 +68,13 @@ pub(super) struct Arrival {
     not_an_event: Option<String>,
 }
 
+impl Arrival {
+    /// Whether its bytes are an event of ours.
+    pub(super) const fn is_an_event(&self) -> bool {
+        self.not_an_event.is_none()
+    }
+}
+
 impl Incoming {
     pub(super) fn arrivals(self) -> Vec<Arrival> {
         let arrival = |event: FrameEvent| Arrival {

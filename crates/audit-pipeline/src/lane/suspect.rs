@@ -113,7 +113,13 @@ impl Lane {
             tracing::error!(alert = true, frame = %id, index, "an event whose own commit kills the process is given up");
             let detail =
                 format!("the process died {BEGUN_MAX} times in the commit of this event alone");
-            work.dead_letter_unread(index, DeadLetterReason::Poison, detail, event.bytes);
+            // An item that is no event stays one: replayed as an event of ours it could name any organisation.
+            let reason = if event.is_an_event() {
+                DeadLetterReason::Poison
+            } else {
+                DeadLetterReason::NotAnEvent
+            };
+            work.dead_letter_unread(index, reason, detail, event.bytes);
         }
         let committed = self.commit_parts(state, leaders, frames, writes).await;
         if committed.is_err() && *mark != before {

@@ -31,6 +31,8 @@ struct Other {
     /// Settlements that are lost before they arrive.
     deaf: AtomicU64,
     away: AtomicBool,
+    /// It does not even say that it is away.
+    hangs: AtomicBool,
 }
 
 impl Other {
@@ -53,6 +55,9 @@ impl Other {
 #[async_trait]
 impl Consumer for Other {
     async fn receive(&self, budget: Budget) -> Result<Batch, QueueError> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.away.load(Ordering::SeqCst) {
             return Err(QueueError::Unavailable("away".into()));
         }
@@ -322,4 +327,22 @@ async fn a_dropped_receive_loses_nothing() {
         .await
         .unwrap();
     assert!(other.is_done());
+}
+
+#[tokio::test]
+async fn a_source_that_hangs_costs_the_others_little_and_is_asked_again() {
+    let mut scene = Scene::begin().await;
+    let there = Other::of("list_worker", items("a", 10));
+    let hangs = Other::of("list_worker", items("b", 10));
+    hangs.hangs.store(true, Ordering::SeqCst);
+    with(&mut scene, &[(&hangs, None), (&there, None)]);
+    scene.settings.call_timeout = Duration::from_secs(20);
+    let lane = scene.work();
+    until("the other is settled", || async { there.is_done() }).await;
+    scene.queued(events(0..10)).await;
+    scene.settled().await;
+    hangs.hangs.store(false, Ordering::SeqCst);
+    until("it is asked again", || async { hangs.is_done() }).await;
+    lane.stop().await;
+    assert_eq!(scene.check().await.stored, 30);
 }
