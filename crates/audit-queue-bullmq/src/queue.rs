@@ -295,10 +295,10 @@ impl BullmqQueue {
         let call = call.arg(millis(self.settings.hold)).arg(WORKER_NAME);
         // The generation that the queue gets when it has none.
         let call = call.arg(name_of(&*self.random));
-        let (now_ms, generation, gone, rows): (i64, String, Vec<Vec<u8>>, Vec<Row>) =
+        let (now_ms, generation, gone, rows): (i64, String, u64, Vec<Row>) =
             self.link.once(Lane::Consume, &call).await?;
-        if !gone.is_empty() {
-            tracing::warn!(count = gone.len(), queue = %self.name, "numbers of jobs that do not exist");
+        if gone > 0 {
+            tracing::warn!(count = gone, queue = %self.name, "ids without a job were dropped");
         }
         let place = Place {
             queue: &self.name,

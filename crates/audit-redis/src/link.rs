@@ -207,7 +207,8 @@ impl Link {
         let read = answer
             .map_err(|error| Broken::of_call(&error))
             .and_then(|value| {
-                from_redis_value(value).map_err(|error| Broken::Refused(error.to_string()))
+                // It was carried out, whatever came of it.
+                from_redis_value(value).map_err(|error| Broken::Unanswered(error.to_string()))
             });
         match &read {
             Ok(_) | Err(Broken::Full(_)) => slot.works(),

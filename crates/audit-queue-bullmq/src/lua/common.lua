@@ -8,6 +8,38 @@ local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function whole(number) return string.format('%.0f', number) end
 
+-- The keys that make a queue, and of what type each is.
+local queue_keys = {
+  wait = 'list', paused = 'list', active = 'list', prioritized = 'zset', delayed = 'zset', ['waiting-children'] = 'zset',
+  completed = 'zset', failed = 'zset', events = 'stream', marker = 'zset', stalled = 'set', ['stalled-check'] = 'string',
+  meta = 'hash', limiter = 'string', pc = 'string', id = 'string',
+}
+local counters = {'limiter', 'pc', 'id'}
+
+-- Redis takes nothing back when a script fails half-way, so a script that moves ids looks first whether it can go through. Answers
+-- the error to give, when a producer's job has the name of one of the queue's keys, or somebody wrote something else there.
+local function what_is_strange(queue)
+  for name, kind in pairs(queue_keys) do
+    local found = call('TYPE', queue .. name).ok
+    if found ~= 'none' and found ~= kind then
+      return redis.error_reply('WRONGTYPE the key ' .. queue .. name .. ' holds a ' .. found .. ' where the queue has its ' .. kind
+        .. ' (is it the id of a job?); nothing is taken until it is removed')
+    end
+  end
+  for _, name in ipairs(counters) do
+    local count = call('GET', queue .. name)
+    if count and not string.match(count, '^%-?%d+$') then
+      return redis.error_reply('WRONGTYPE the key ' .. queue .. name .. ' holds no number; nothing is taken until it is removed')
+    end
+  end
+end
+
+-- Fields of a job; nothing when its key is no hash: no job, and no event.
+local function fields_of(job, ...)
+  local fields = redis.pcall('HMGET', job, ...)
+  return fields.err and {} or fields
+end
+
 -- Nobody may take a job now: paused, or as many are being worked on as the queue allows at a time.
 local function is_blocked(queue)
   local meta = call('HMGET', queue .. 'meta', 'paused', 'concurrency')
@@ -27,18 +59,21 @@ local function arm(queue)
   if not is_blocked(queue) then call('ZADD', queue .. 'marker', 0, '0') end
 end
 
+local function most_events(queue)
+  local most = call('HGET', queue .. 'meta', 'opts.maxLenEvents') or ''
+  return string.match(most, '^%d+$') or '10000'
+end
+
 local function event(queue, ...)
   if queue == base then
     call('XADD', events, '*', 'event', ...)
   else
-    local most = call('HGET', queue .. 'meta', 'opts.maxLenEvents') or 10000
-    call('XADD', queue .. 'events', 'MAXLEN', '~', most, '*', 'event', ...)
+    call('XADD', queue .. 'events', 'MAXLEN', '~', most_events(queue), '*', 'event', ...)
   end
 end
 
 local function trim_events()
-  local most = call('HGET', base .. 'meta', 'opts.maxLenEvents') or 10000
-  call('XTRIM', events, 'MAXLEN', '~', most)
+  call('XTRIM', events, 'MAXLEN', '~', most_events(base))
 end
 
 -- Makes a job wait to be taken. `front`: of its list, or of its priority. `prev`: where it was, unless it is new.

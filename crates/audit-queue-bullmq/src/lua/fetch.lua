@@ -1,28 +1,35 @@
 -- Takes jobs: those whose time has come are put to the others, then the oldest without priority, then by priority.
 -- ARGV: base, token, jobs at most, bytes at most (one job is always let through), milliseconds of the lock, our name, a new generation.
--- Answers Redis' time (milliseconds), the generation, ids that were dropped because their job is gone, and for
+-- Answers Redis' time (milliseconds), the generation, how many ids were dropped because there is no job of that id, and for
 -- each job: id, timestamp, data, options, attempts started, deferred failure, scheduler.
+-- Whatever stops it half-way, each id is in a list or a set at all times: where it was, in `active`, or in both.
 local token, most, bytes_left, lock = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local strange = what_is_strange(base)
+if strange then return strange end
 local meta = call('HMGET', KEYS[1], 'paused', 'concurrency', 'max', 'duration', 'audit-worker')
+-- Ids looked at in one go: more would keep Redis from serving others.
+local looks_left, gone = 10000, 0
 
 local due = call('ZRANGEBYSCORE', base .. 'delayed', 0, whole((now + 1) * 4096 - 1), 'LIMIT', 0, 1000)
-if #due > 0 then
-  call('ZREM', base .. 'delayed', unpack(due))
-  for _, id in ipairs(due) do
-    local priority = call('HGET', base .. id, 'priority')
-    if priority or call('EXISTS', base .. id) == 1 then
-      put(base, id, tonumber(priority) or 0, false, 'delayed')
-      call('HSET', base .. id, 'delay', '0')
-    end
+-- Who may not remove finds out before anything was added.
+if #due > 0 then call('ZREM', base .. 'delayed', '') end
+for _, id in ipairs(due) do
+  local field = fields_of(base .. id, 'timestamp', 'data', 'name', 'priority')
+  if field[1] or field[2] or field[3] then
+    put(base, id, tonumber(field[4]) or 0, false, 'delayed')
+    call('HSET', base .. id, 'delay', '0')
+  else
+    gone = gone + 1
   end
+  call('ZREM', base .. 'delayed', id)
 end
 
-local concurrency, limit = tonumber(meta[2]), tonumber(meta[3])
+local concurrency, limit, duration = tonumber(meta[2]), tonumber(meta[3]), string.match(meta[4] or '', '^%d+$')
 if concurrency then most = math.min(most, concurrency - call('LLEN', active)) end
-if meta[1] or most <= 0 then return {now, '', {}, {}} end
+if meta[1] or most <= 0 then return {now, '', gone, {}} end
 if limit then
   local used, left = tonumber(call('GET', base .. 'limiter') or 0), call('PTTL', base .. 'limiter')
-  if used >= limit and left > 0 then return {now, '', {}, {}} end
+  if used >= limit and left > 0 then return {now, '', gone, {}} end
   if used >= limit and left == 0 then call('DEL', base .. 'limiter'); used = 0 end
   if left ~= -1 then most = math.min(most, limit - used) end
 end
@@ -30,24 +37,30 @@ end
 -- Goes with everything else of the queue, so it changes when the numbers of jobs begin again.
 local generation = meta[5]
 local stamp = whole(now)
-local taken, gone, jobs = {}, {}, {}
+local jobs = {}
 
--- False when the job does not fit any more.
-local function take(id)
-  if string.sub(id, 1, 2) == '0:' then return true end
+-- Takes a job with `to_active`, or takes an id that is none out of its list with `drop`. False when the job does not fit any more.
+local function take(id, to_active, drop)
+  looks_left = looks_left - 1
+  if string.sub(id, 1, 2) == '0:' then
+    drop(id)
+    return true
+  end
   local job = base .. id
-  local field = call('HMGET', job, 'timestamp', 'data', 'opts', 'ats', 'defa', 'rjk', 'name')
+  local field = fields_of(job, 'timestamp', 'data', 'opts', 'ats', 'defa', 'rjk', 'name')
   if not (field[1] or field[2] or field[3] or field[7]) then
-    gone[#gone + 1] = id
+    drop(id)
+    gone = gone + 1
     return true
   end
   local data, opts = field[2] or '', field[3] or ''
   local size = #data + #opts + #id
   if #jobs > 0 and size > bytes_left then return false end
   bytes_left = bytes_left - size
+  to_active(id)
   call('SET', job .. ':lock', token, 'PX', lock)
-  if limit and not field[5] and call('INCR', base .. 'limiter') == 1 and meta[4] then
-    call('PEXPIRE', base .. 'limiter', meta[4])
+  if limit and not field[5] and call('INCR', base .. 'limiter') == 1 and duration then
+    call('PEXPIRE', base .. 'limiter', duration)
   end
   local at, started = tonumber(field[1]), (tonumber(field[4]) or 0) + 1
   if at and at > 0 and at < 253402300800000 then
@@ -58,36 +71,44 @@ local function take(id)
     call('HSET', job, 'processedOn', stamp, 'pb', ARGV[6], 'ats', started, 'timestamp', stamp)
   end
   event(base, 'active', 'jobId', id, 'prev', 'waiting')
-  taken[#taken + 1] = id
   jobs[#jobs + 1] = {id, whole(at), data, opts, started, field[5] or '', field[6] or ''}
   return true
 end
 
-while #jobs < most do
-  local ids = call('RPOP', base .. 'wait', most - #jobs)
-  if not ids or #ids == 0 then break end
-  local full
-  for at, id in ipairs(ids) do
-    if not take(id) then full = at; break end
-  end
-  if full then
-    for at = #ids, full, -1 do call('RPUSH', base .. 'wait', ids[at]) end
-    most = #jobs
-  end
-end
-while #jobs < most do
-  local popped = call('ZPOPMIN', base .. 'prioritized', most - #jobs)
-  if #popped == 0 then call('DEL', base .. 'pc'); break end
-  local full
-  for at = 1, #popped, 2 do
-    if not take(popped[at]) then full = at; break end
-  end
-  if full then
-    for at = full, #popped, 2 do call('ZADD', base .. 'prioritized', popped[at + 1], popped[at]) end
-    most = #jobs
+-- Takes what `look` shows, the next first, until there is nothing left of it or enough was taken.
+local function take_all(look, to_active, drop)
+  while #jobs < most and looks_left > 0 do
+    local ids = look(math.min(most - #jobs, looks_left))
+    if #ids == 0 then return end
+    for _, id in ipairs(ids) do
+      if not take(id, to_active, drop) then
+        most = #jobs
+        return
+      end
+    end
   end
 end
-if #taken > 0 then call('LPUSH', active, unpack(taken)) end
+
+take_all(function(count)
+  local last, ids = call('LRANGE', base .. 'wait', -count, -1), {}
+  for at = #last, 1, -1 do ids[#ids + 1] = last[at] end
+  return ids
+end, function()
+  call('LMOVE', base .. 'wait', active, 'RIGHT', 'LEFT')
+end, function()
+  call('RPOP', base .. 'wait')
+end)
+
+local function drop_prioritized(id) call('ZREM', base .. 'prioritized', id) end
+-- As with those put off.
+if call('EXISTS', base .. 'prioritized') == 0 then call('DEL', base .. 'pc') else drop_prioritized('') end
+take_all(function(count)
+  return call('ZRANGE', base .. 'prioritized', 0, count - 1)
+end, function(id)
+  call('LPUSH', active, id)
+  drop_prioritized(id)
+end, drop_prioritized)
+
 if #jobs > 0 then
   if not generation then
     generation = ARGV[7]

@@ -1,6 +1,8 @@
 -- Gives jobs back, to be taken again before all others; nothing is counted against them.
 -- ARGV: base, token, then ids in the order they were taken. Answers how many were not ours any more.
 -- One that nobody works on is back already: the answer to the first attempt may have been lost.
+local strange = what_is_strange(base)
+if strange then return strange end
 local token, lost = ARGV[2], 0
 for at = #ARGV, 3, -1 do
   local id = ARGV[at]

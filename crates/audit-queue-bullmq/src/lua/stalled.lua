@@ -1,6 +1,8 @@
 -- Gives back what a dead worker, ours or another, was working on: two looks without a lock in between. Shares its keys with the
 -- workers of Node. It never makes a job fail, however often its workers died.
 -- ARGV: base, milliseconds between looks. Answers how many jobs were given back.
+local strange = what_is_strange(base)
+if strange then return strange end
 if call('EXISTS', base .. 'stalled-check') == 1 then return 0 end
 call('SET', base .. 'stalled-check', whole(now), 'PX', ARGV[2])
 trim_events()

@@ -13,3 +13,4 @@ mod made;
 mod many;
 mod places;
 mod stalls;
+mod strange;
