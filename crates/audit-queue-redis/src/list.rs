@@ -13,6 +13,7 @@
 //! | `{audit:queue}:held` | sorted set | until when each batch is held, by Redis' clock; 0 when it was given back |
 //! | `{audit:queue}:totals` | hash | format version, items ever taken, settled, refused, ... |
 //! | `{audit:queue}:settled` | sorted set | names of the 10,000 batches settled last |
+//! | `{audit:queue}:oversized` | list | items larger than [`Settings::item_bytes_max`], newest first, their own bytes; never pruned |
 //!
 //! Ours have the hash tag of the queue's key. On a Cluster all keys need one: `{audit}:queue`, `{audit}:failed`, and so on.
 //!
@@ -25,7 +26,8 @@
 //! * A batch belongs to a consumer *and* to one count of deliveries, until its hold is over by Redis' clock. Then it is anybody's, and
 //!   whoever slept can settle nothing that was handed out again. A receiver whose budget is smaller than such a batch gets its first part.
 //! * Nothing is judged here. An item that is no JSON object is delivered as it is; only one that is larger than
-//!   [`Settings::item_bytes_max`] is delivered as refused, with all its bytes. An item needs its size in memory, whatever the budget.
+//!   [`Settings::item_bytes_max`] is delivered as refused, and of it the first 4 KiB: whole it might not arrive within
+//!   [`Settings::response_timeout`], and would come again for ever. Settling moves it, whole, to `{audit:queue}:oversized`.
 //! * **Refused items** are pushed to `audit:failed` as they came, by the script that settles them: a mirror for the eyes and scripts that
 //!   look there. The dead letters of the store are the record. Above [`Settings::failed_max`] nothing is pushed, and that is counted.
 //! * **The way back** is asked for, never automatic: [`RedisList::retry_failed`], or an operator's `RPOPLPUSH audit:failed audit:queue`. Each
@@ -110,6 +112,8 @@ pub struct Depth {
     pub lost: u64,
     /// Items moved back from the failed by [`RedisList::retry_failed`].
     pub retried: u64,
+    /// Items among the oversized.
+    pub oversized: u64,
 }
 
 impl RedisList {
@@ -157,7 +161,7 @@ impl RedisList {
     /// When Redis is away, or a key is of the wrong type.
     pub async fn depth(&self) -> Result<Depth, QueueError> {
         self.open()?;
-        let call = self.scripts.depth.with(&self.keys.nine());
+        let call = self.scripts.depth.with(&self.keys.ten());
         let numbers: Vec<u64> = self.link.ask(Lane::Ask, &call).await?;
         let mut numbers = numbers.into_iter();
         let mut next = || numbers.next().unwrap_or(0);
@@ -174,6 +178,7 @@ impl RedisList {
             unmirrored: next(),
             lost: next(),
             retried: next(),
+            oversized: next(),
         })
     }
 
@@ -186,7 +191,7 @@ impl RedisList {
         let mut moved = 0;
         while moved < items_max {
             let wanted = (items_max - moved).min(RETRIED_AT_ONCE);
-            let call = self.scripts.retry.with(&self.keys.seven()).arg(wanted);
+            let call = self.scripts.retry.with(&self.keys.eight()).arg(wanted);
             // Not made again when its answer is lost: it would move others.
             let some: u64 = self.link.once(Lane::Ask, &call).await?;
             moved += some;
@@ -207,7 +212,7 @@ impl RedisList {
         self.open()?;
         let mut back = 0;
         loop {
-            let call = self.scripts.hand_back.with(&self.keys.seven());
+            let call = self.scripts.hand_back.with(&self.keys.eight());
             match self.link.ask::<i64>(Lane::Ask, &call).await? {
                 0 => return Ok(back),
                 some => back += u64::try_from(some).unwrap_or(0),
@@ -242,7 +247,7 @@ impl RedisList {
         // Before the look, so that what goes astray from here on is looked for again.
         self.astray.store(false, Ordering::SeqCst);
         let marked = Marked::on(&self.astray);
-        let mut call = self.scripts.recall.with(&self.keys.seven());
+        let mut call = self.scripts.recall.with(&self.keys.eight());
         call = call.arg(&self.consumer).arg(u8::from(undo));
         // Of what nobody renewed Redis' own time is over, too: it is handed out again, and counted as delivered.
         for taken in self.held.known() {

@@ -20,6 +20,8 @@ const POLL_MAX: Duration = Duration::from_millis(50);
 const TURN_MAX: Duration = Duration::from_millis(250);
 /// How often batches that reached nobody are looked for without a reason, at most.
 const RECALL_EVERY: Duration = Duration::from_secs(5);
+/// So much of an item over the limit is handed out: enough to see whose it is.
+const HEAD_BYTES: usize = 4096;
 
 impl RedisList {
     /// Gives back what went astray, at once when something may have, else every now and then: a question that was frozen on its
@@ -36,13 +38,15 @@ impl RedisList {
 
     /// What is there now; `None` when nothing is.
     async fn take(&self, budget: Budget) -> Result<Option<Batch>, Broken> {
-        let call = self.scripts.receive.with(&self.keys.seven());
+        let call = self.scripts.receive.with(&self.keys.eight());
         let call = call
             .arg(&self.consumer)
             .arg(self.batch_id())
             .arg(budget.deliveries.max(1))
             .arg(budget.bytes)
-            .arg(self.hold_millis());
+            .arg(self.hold_millis())
+            .arg(self.settings.item_bytes_max)
+            .arg(HEAD_BYTES);
         // Whoever is dropped from here on, or loses the answer, leaves the mark.
         let marked = Marked::on(&self.astray);
         let answer: Option<Answer> = match self.link.once(Lane::Consume, &call).await {
@@ -88,7 +92,7 @@ impl RedisList {
     }
 
     fn of(&self, script: &Script, taken: &Taken) -> Call {
-        let call = script.with(&self.keys.seven());
+        let call = script.with(&self.keys.eight());
         call.arg(&self.consumer)
             .arg(&taken.name)
             .arg(taken.deliveries)

@@ -58,6 +58,7 @@ pub(super) struct Keys {
     held: String,
     totals: String,
     settled: String,
+    oversized: String,
 }
 
 impl Keys {
@@ -80,11 +81,12 @@ impl Keys {
             held: key("held"),
             totals: key("totals"),
             settled: key("settled"),
+            oversized: key("oversized"),
         }
     }
 
     /// As `common.lua` takes them.
-    pub(super) fn seven(&self) -> [&str; 7] {
+    pub(super) fn eight(&self) -> [&str; 8] {
         [
             &self.queue,
             &self.failed,
@@ -93,15 +95,25 @@ impl Keys {
             &self.held,
             &self.totals,
             &self.settled,
+            &self.oversized,
         ]
     }
 
     /// With the producers' counters.
-    pub(super) fn nine(&self) -> [&str; 9] {
-        let [queue, failed, items, batches, held, totals, settled] = self.seven();
+    pub(super) fn ten(&self) -> [&str; 10] {
+        let [
+            queue,
+            failed,
+            items,
+            batches,
+            held,
+            totals,
+            settled,
+            oversized,
+        ] = self.eight();
         let (dropped, overflow) = (&self.dropped, &self.overflow);
         [
-            queue, failed, items, batches, held, totals, settled, dropped, overflow,
+            queue, failed, items, batches, held, totals, settled, oversized, dropped, overflow,
         ]
     }
 }

@@ -23,7 +23,7 @@ pub struct Settings {
     pub metrics: String,
     /// How long a batch is held without being renewed.
     pub hold: Duration,
-    /// Bytes of an item that may be an event; a larger one is refused, whole.
+    /// Bytes of an item that may be an event; a larger one is refused, and kept apart as it came.
     pub item_bytes_max: usize,
     /// Items among the failed, at most; what is refused beyond it is in the store's dead letters only, and counted. 50,000, the bound
     /// of the replaced worker. 0 while such a worker still runs beside: it moves the failed back to the queue every minute.

@@ -5,8 +5,9 @@ use audit_queue::{Batch, Delivery, Payload, SourcePosition};
 /// Name of the form of a list worker's item.
 const FORM: &str = "list_worker";
 
-/// As `receive.lua` answers: name of the batch, first index, deliveries so far, when Redis took it, the items.
-pub(super) type Answer = (String, u64, u64, i64, Vec<Option<Vec<u8>>>);
+/// As `receive.lua` answers: name of the batch, first index, deliveries so far, when Redis took it, the items, index and size of each
+/// item that is over the limit, of which only the head is here.
+pub(super) type Answer = (String, u64, u64, i64, Vec<Option<Vec<u8>>>, Vec<u64>);
 
 /// A batch that we hold, as Redis knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// The batch, and its deliveries. `queue` makes the position unique among queues; an item over `bytes_max` is no event.
+    /// The batch, and its deliveries. `queue` makes the position unique among queues; an item over `bytes_max` was cut by the script.
     pub(super) fn read(answer: Answer, queue: &str, bytes_max: usize) -> (Self, Vec<Delivery>) {
-        let (name, from, deliveries, received_micros, items) = answer;
+        let (name, from, deliveries, received_micros, items, cut) = answer;
         let taken = Self {
             name,
             deliveries,
@@ -37,7 +38,14 @@ impl Taken {
         let delivery = |(index, bytes)| Delivery {
             source: SourcePosition(taken.position(queue, index)),
             redelivered,
-            payload: payload(bytes, bytes_max, received_micros),
+            payload: match size_of_cut(&cut, index) {
+                Some(size) => refused(bytes, size, bytes_max, received_micros),
+                None => Payload::Foreign {
+                    form: FORM,
+                    bytes,
+                    received_micros,
+                },
+            },
         };
         let items = (from..)
             .zip(items)
@@ -72,18 +80,22 @@ impl Taken {
     }
 }
 
-fn payload(bytes: Vec<u8>, bytes_max: usize, received_micros: i64) -> Payload {
-    if bytes.len() > bytes_max {
-        let detail = format!("the item has {} bytes, more than {bytes_max}", bytes.len());
-        return Payload::Refused {
-            bytes,
-            detail,
-            received_micros,
-        };
-    }
-    Payload::Foreign {
-        form: FORM,
-        bytes,
+/// How large the item of this index is, if only its head is here.
+fn size_of_cut(cut: &[u64], index: u64) -> Option<u64> {
+    cut.chunks_exact(2).find_map(|pair| match pair {
+        [at, size] if *at == index => Some(*size),
+        _ => None,
+    })
+}
+
+fn refused(head: Vec<u8>, size: u64, bytes_max: usize, received_micros: i64) -> Payload {
+    let detail = format!(
+        "the item has {size} bytes, more than {bytes_max}; here are its first {}",
+        head.len()
+    );
+    Payload::Refused {
+        bytes: head,
+        detail,
         received_micros,
     }
 }

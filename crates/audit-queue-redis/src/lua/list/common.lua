@@ -1,7 +1,8 @@
 -- Said before every script of the list. A wrong key is found before anything is changed: an error half-way would undo nothing.
--- KEYS: the queue, what was refused, items taken, batches of them, until when each is held, totals, batches settled last.
-local queue, failed, items, batches, held, totals, settled = unpack(KEYS)
-for at, kind in ipairs({'list', 'list', 'hash', 'hash', 'zset', 'hash', 'zset', 'string', 'string'}) do
+-- KEYS: the queue, what was refused, items taken, batches of them, until when each is held, totals, batches settled last, items that
+-- were too large to be handed out.
+local queue, failed, items, batches, held, totals, settled, oversized = unpack(KEYS)
+for at, kind in ipairs({'list', 'list', 'hash', 'hash', 'zset', 'hash', 'zset', 'list', 'string', 'string'}) do
   local found = KEYS[at] and redis.call('TYPE', KEYS[at]).ok or 'none'
   if found ~= 'none' and found ~= kind then
     return redis.error_reply('WRONGTYPE the key ' .. KEYS[at] .. ' is a ' .. found .. ', not a ' .. kind)
@@ -13,7 +14,7 @@ if version and version ~= '1' then
 end
 
 -- A batch: order of its taking, first index and number of its items, when Redis took them (microseconds, as text),
--- how often it was handed out, and to whom ("" when it was given back).
+-- how often it was handed out, to whom ("" when it was given back), and indexes of items of which only a head was handed out, if any.
 local function batch_of(name)
   local text = redis.call('HGET', batches, name)
   return text and cjson.decode(text)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use audit_queue::{Batch, Consumer, QueueError, Refused};
+use audit_queue::{Batch, Budget, Consumer, Payload, QueueError, Refused};
 use audit_queue_redis::list::{Depth, RedisList, Settings};
 use audit_queue_redis::{NotReady, SettingsError};
 use audit_runtime::{Fault, Faulty, SystemRandom};
@@ -88,6 +88,81 @@ async fn over_its_bound_nothing_is_added_to_the_failed_and_that_is_counted() {
     let depth = list.depth().await.unwrap();
     assert_eq!((depth.failed, depth.refused, depth.unmirrored), (3, 5, 2));
     assert_eq!(depth.dropped, 0, "nothing was dropped");
+}
+
+#[tokio::test]
+async fn an_item_over_the_limit_is_never_handed_out_whole_and_kept_whole() {
+    let server = RedisServer::start(&[]);
+    let list = open(Settings {
+        item_bytes_max: 1 << 20,
+        ..settings(&server.url())
+    });
+    let large = "y".repeat(2 << 20);
+    push(&server, 0..1);
+    push_text(&server, "audit:queue", &large);
+    push(&server, 2..3);
+    let first = list.receive(budget(9)).await.unwrap();
+    let positions = stamps(&first);
+    list.release(first).await.unwrap();
+    // Handed out again, it is what it was.
+    let batch = list.receive(budget(9)).await.unwrap();
+    assert_eq!(stamps(&batch), positions);
+    let [before, cut, after] = &*batch.deliveries else {
+        panic!("{} deliveries", batch.deliveries.len());
+    };
+    for (delivery, n) in [(before, 0), (after, 2)] {
+        assert!(
+            matches!(&delivery.payload, Payload::Foreign { bytes, .. } if *bytes == item(n).as_bytes())
+        );
+    }
+    let said = "the item has 2097152 bytes, more than 1048576; here are its first 4096";
+    assert!(
+        matches!(&cut.payload, Payload::Refused { bytes, detail, .. }
+            if *bytes == large.as_bytes()[..4096] && detail == said)
+    );
+    refuse(&list, batch, &[1]).await;
+    let kept = listed(&server, "{audit:queue}:oversized");
+    assert!(
+        kept == [large.as_str()],
+        "its own bytes, {} of them",
+        kept.len()
+    );
+    assert_eq!(listed(&server, "audit:failed"), items([]));
+    let expected = Depth {
+        taken: 3,
+        settled: 3,
+        refused: 1,
+        oversized: 1,
+        ..Depth::default()
+    };
+    assert_eq!(list.depth().await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn an_item_over_the_limit_fits_a_small_budget_by_what_is_shown_of_it_and_goes_back_whole() {
+    let server = RedisServer::start(&[]);
+    let list = open(Settings {
+        item_bytes_max: 5000,
+        ..settings(&server.url())
+    });
+    let large = "y".repeat(9000);
+    for _ in 0..3 {
+        push_text(&server, "audit:queue", &large);
+    }
+    let small = Budget {
+        bytes: 2 * 4096,
+        ..budget(9)
+    };
+    let two = list.receive(small).await.unwrap();
+    assert_eq!(two.deliveries.len(), 2);
+    list.release(two).await.unwrap();
+    // One of them, settled by a receiver that does not call it refused: it is kept all the same.
+    let one = list.receive(budget(1)).await.unwrap();
+    assert_eq!(one.deliveries.len(), 1);
+    list.settle(one).await.unwrap();
+    assert!(listed(&server, "{audit:queue}:oversized") == [large.as_str()]);
+    assert_eq!(list.hand_back().await.unwrap(), 1);
+    assert!(listed(&server, "audit:queue") == [large.as_str(), &large]);
 }
 
 #[tokio::test]
@@ -189,6 +264,7 @@ async fn a_key_that_is_something_else_is_an_outage_that_names_it_and_changes_not
         ("{audit:queue}:held", "zset"),
         ("{audit:queue}:totals", "hash"),
         ("{audit:queue}:settled", "zset"),
+        ("{audit:queue}:oversized", "list"),
     ] {
         let server = RedisServer::start(&[]);
         let list = open(Settings {

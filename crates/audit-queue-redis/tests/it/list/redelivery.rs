@@ -101,7 +101,7 @@ async fn what_is_no_event_comes_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_item_that_is_too_large_comes_refused_and_whole() {
+async fn an_item_that_is_a_byte_too_large_comes_refused() {
     let server = RedisServer::start(&[]);
     let list = open(Settings {
         item_bytes_max: 1000,
@@ -113,7 +113,7 @@ async fn an_item_that_is_too_large_comes_refused_and_whole() {
     let batch = list.receive(budget(9)).await.unwrap();
     assert!(
         matches!(&batch.deliveries[0].payload, Payload::Refused { bytes, detail, received_micros }
-            if *bytes == large.as_bytes() && detail == "the item has 1001 bytes, more than 1000" && *received_micros > 0),
+            if *bytes == large.as_bytes() && detail == "the item has 1001 bytes, more than 1000; here are its first 1001" && *received_micros > 0),
         "{batch:?}"
     );
     assert!(
