@@ -6,7 +6,7 @@ use audit_queue::{Refused, SourcePosition};
 use audit_redis::Call;
 
 use crate::held::Part;
-use crate::job::Job;
+use crate::job::{Data, Job, Keep};
 use crate::mirror;
 use crate::settings::Settings;
 
@@ -41,6 +41,8 @@ impl<'a> Endings<'a> {
         let why = why.map(|why| if why.is_empty() { "refused" } else { why });
         let keep = match why {
             None => job.options.completed,
+            // Nobody has its bytes but the job itself.
+            Some(_) if job.data == Data::TooLarge => Keep::default(),
             Some(_) => job.options.failed,
         };
         let rest = match why {
@@ -54,6 +56,10 @@ impl<'a> Endings<'a> {
             .arg(why.unwrap_or_default())
             .arg(job.options.attempts)
             .arg(rest)
-            .arg(u8::from(job.is_json))
+            .arg(match job.data {
+                Data::NotJson => 0,
+                Data::Json => 1,
+                Data::TooLarge => 2,
+            })
     }
 }

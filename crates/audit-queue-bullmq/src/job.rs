@@ -6,8 +6,19 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// As `fetch.lua` answers: id, timestamp, data, options, attempts started, deferred failure, scheduler.
-pub(crate) type Row = (Vec<u8>, i64, Vec<u8>, Vec<u8>, u32, Vec<u8>, Vec<u8>);
+/// As `fetch.lua` answers: id, timestamp, data, options, earlier deliveries of ours, deferred failure, scheduler, earlier refusals of
+/// ours, bytes of its data.
+pub(crate) type Row = (
+    Vec<u8>,
+    i64,
+    Vec<u8>,
+    Vec<u8>,
+    u32,
+    Vec<u8>,
+    Vec<u8>,
+    u32,
+    u64,
+);
 
 /// What a stall checker of Node leaves on a job whose workers died too often. No event's fault.
 const STALLED_TOO_OFTEN: &[u8] = b"job stalled more than allowable limit";
@@ -19,9 +30,17 @@ const DIGEST_LEN: usize = 16;
 pub(crate) struct Job {
     pub(crate) id: Vec<u8>,
     pub(crate) source: SourcePosition,
-    /// Whether its data is.
-    pub(crate) is_json: bool,
+    pub(crate) data: Data,
     pub(crate) options: Options,
+}
+
+/// What a job's data is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Data {
+    Json,
+    NotJson,
+    /// More bytes than are allowed; only the first were read.
+    TooLarge,
 }
 
 /// What the producer wants done when the job has ended.
@@ -110,20 +129,35 @@ pub(crate) struct Place<'a> {
     /// Another one since the numbers of jobs began again.
     pub(crate) generation: &'a str,
     pub(crate) form: &'static str,
+    /// Of a job's data.
+    pub(crate) bytes_max: usize,
 }
 
 pub(crate) fn read(row: Row, place: Place<'_>) -> (Job, Delivery) {
-    let (id, added_ms, data, options, started, deferred, scheduler) = row;
-    let is_json = serde_json::from_slice::<IgnoredAny>(&data).is_ok();
-    let source = position(&id, added_ms, &data, place);
+    let (id, added_ms, data, options, earlier, deferred, scheduler, refusals, size) = row;
+    let kind = if size > u64::try_from(place.bytes_max).unwrap_or(u64::MAX) {
+        Data::TooLarge
+    } else if serde_json::from_slice::<IgnoredAny>(&data).is_ok() {
+        Data::Json
+    } else {
+        Data::NotJson
+    };
+    let mut source = position(&id, added_ms, &data, place);
+    if kind == Data::TooLarge {
+        // Only its beginning was read.
+        source.0.push_str(&format!("+{size}"));
+    }
+    if refusals > 0 {
+        source.0.push_str(&format!(":{refusals}"));
+    }
     let received_micros = added_ms.saturating_mul(1000);
     let job = Job {
         id,
         source: source.clone(),
-        is_json,
+        data: kind,
         options: Options::read(&options),
     };
-    let payload = match why_refused(is_json, &deferred, &scheduler) {
+    let payload = match why_refused((kind, size, place.bytes_max), &deferred, &scheduler) {
         None => Payload::Foreign {
             form: place.form,
             bytes: data,
@@ -137,7 +171,7 @@ pub(crate) fn read(row: Row, place: Place<'_>) -> (Job, Delivery) {
     };
     let delivery = Delivery {
         source,
-        redelivered: started.saturating_sub(1),
+        redelivered: earlier,
         payload,
     };
     (job, delivery)
@@ -157,9 +191,19 @@ fn position(id: &[u8], added_ms: i64, data: &[u8], place: Place<'_>) -> SourcePo
     ))
 }
 
-fn why_refused(is_json: bool, deferred: &[u8], scheduler: &[u8]) -> Option<String> {
-    if !is_json {
-        return Some("the job's data is not JSON".into());
+fn why_refused(
+    (data, size, bytes_max): (Data, u64, usize),
+    deferred: &[u8],
+    scheduler: &[u8],
+) -> Option<String> {
+    match data {
+        Data::Json => {}
+        Data::NotJson => return Some("the job's data is not JSON".into()),
+        Data::TooLarge => {
+            return Some(format!(
+                "{size} bytes are more than {bytes_max} allowed; the job stays in the failed set"
+            ));
+        }
     }
     if !scheduler.is_empty() {
         let scheduler = String::from_utf8_lossy(scheduler);

@@ -30,7 +30,8 @@
 //! * **The same queue.** Every change is one script, and leaves the queue as BullMQ's own could have: states, fields, events, retention,
 //!   parents, deduplication. Workers, `QueueEvents` and dashboards of versions 5 (from 5.53.2) and 6 work on beside it, and the
 //!   two versions' ways to pause lose nothing by it. `docs/bullmq.md` lists what is honoured, refused and mirrored.
-//! * **A position for ever.** `bullmq:<prefix>:<queue>:<job id>:<timestamp>:<generation>:<digest of the data>`. The generation is a field of the
+//! * **A position for ever.** `bullmq:<prefix>:<queue>:<job id>:<timestamp>:<generation>:<digest of the data>`, and behind it how often we refused the job
+//!   before, when somebody retries one that failed. The generation is a field of the
 //!   queue's `meta`, made when there is none: `obliterate` and `FLUSHALL`, which make the numbers of jobs begin again, take it along; nothing
 //!   else does. The data stands in it because producers may choose both id and timestamp.
 //! * **A crash of ours fails no job.** What a dead process held comes back after [`Settings::hold`] and two stall checks, as often as it takes: our

@@ -295,6 +295,7 @@ impl BullmqQueue {
         let call = call.arg(millis(self.settings.hold)).arg(WORKER_NAME);
         // The generation that the queue gets when it has none.
         let call = call.arg(name_of(&*self.random));
+        let call = call.arg(self.settings.item_bytes_max);
         let (now_ms, generation, gone, rows): (i64, String, u64, Vec<Row>) =
             self.link.once(Lane::Consume, &call).await?;
         if gone > 0 {
@@ -304,6 +305,7 @@ impl BullmqQueue {
             queue: &self.name,
             generation: &generation,
             form: self.settings.form,
+            bytes_max: self.settings.item_bytes_max,
         };
         let bytes = rows
             .iter()

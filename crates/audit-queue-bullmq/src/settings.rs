@@ -21,6 +21,8 @@ pub struct Settings {
     /// Queue of the same prefix that refused jobs are shown in as well, as jobs `dead-letter-event`. `None`: nowhere but in the failed
     /// set of their own queue.
     pub dead_letter_queue: Option<String>,
+    /// A job with more bytes of data is refused, with the first 4 KiB of them, and stays among the failed whatever its `removeOnFail` says.
+    pub item_bytes_max: usize,
     /// Jobs that one script moves at most, up to 1,000; a larger batch takes several.
     pub script_jobs: usize,
     /// BullMQ's `lockDuration`: how long a batch is held without being renewed.
@@ -49,6 +51,7 @@ impl Settings {
             queue: queue.into(),
             form,
             dead_letter_queue: None,
+            item_bytes_max: 1 << 20,
             script_jobs: 500,
             hold: Duration::from_secs(30),
             stalled_interval: Duration::from_secs(30),

@@ -34,6 +34,12 @@ local function what_is_strange(queue)
   end
 end
 
+-- Fields of our own on a job, which Node leaves alone: how often we took it since it last ended, and how often we refused it.
+local taken_field, refused_field = 'audit-worker:deliveries', 'audit-worker:refusals'
+-- Of data that is larger than allowed, in bytes.
+local head_bytes = 4096
+local function count_of(field) return math.max(0, math.min(tonumber(field or '') or 0, 1000000000)) end
+
 -- Fields of a job; nothing when its key is no hash: no job, and no event.
 local function fields_of(job, ...)
   local fields = redis.pcall('HMGET', job, ...)

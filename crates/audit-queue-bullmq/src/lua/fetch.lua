@@ -1,9 +1,12 @@
 -- Takes jobs: those whose time has come are put to the others, then the oldest without priority, then by priority.
--- ARGV: base, token, jobs at most, bytes at most (one job is always let through), milliseconds of the lock, our name, a new generation.
+-- ARGV: base, token, jobs at most, bytes at most (one job is always let through), milliseconds of the lock, our name, a new generation,
+-- bytes of data at most: of more, only the first are answered.
 -- Answers Redis' time (milliseconds), the generation, how many ids were dropped because there is no job of that id, and for
--- each job: id, timestamp, data, options, attempts started, deferred failure, scheduler.
+-- each job: id, timestamp, data, options, earlier deliveries of ours, deferred failure, scheduler, earlier refusals of ours, bytes of
+-- its data.
 -- Whatever stops it half-way, each id is in a list or a set at all times: where it was, in `active`, or in both.
 local token, most, bytes_left, lock = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local data_max = tonumber(ARGV[8])
 local strange = what_is_strange(base)
 if strange then return strange end
 local meta = call('HMGET', KEYS[1], 'paused', 'concurrency', 'max', 'duration', 'audit-worker')
@@ -47,31 +50,34 @@ local function take(id, to_active, drop)
     return true
   end
   local job = base .. id
-  local field = fields_of(job, 'timestamp', 'data', 'opts', 'ats', 'defa', 'rjk', 'name')
-  if not (field[1] or field[2] or field[3] or field[7]) then
+  local field = fields_of(job, 'timestamp', 'name', 'opts', 'ats', 'defa', 'rjk', taken_field, refused_field)
+  local data_bytes = redis.pcall('HSTRLEN', job, 'data')
+  if not (field[1] or field[2] or field[3]) and (type(data_bytes) ~= 'number' or data_bytes == 0) then
     drop(id)
     gone = gone + 1
     return true
   end
-  local data, opts = field[2] or '', field[3] or ''
-  local size = #data + #opts + #id
+  local opts = field[3] or ''
+  local size = (data_bytes > data_max and head_bytes or data_bytes) + #opts + #id
   if #jobs > 0 and size > bytes_left then return false end
+  local data = call('HGET', job, 'data') or ''
+  if data_bytes > data_max then data = string.sub(data, 1, head_bytes) end
   bytes_left = bytes_left - size
   to_active(id)
   call('SET', job .. ':lock', token, 'PX', lock)
   if limit and not field[5] and call('INCR', base .. 'limiter') == 1 and duration then
     call('PEXPIRE', base .. 'limiter', duration)
   end
-  local at, started = tonumber(field[1]), (tonumber(field[4]) or 0) + 1
+  local at, started, taken = tonumber(field[1]), (tonumber(field[4]) or 0) + 1, count_of(field[7])
   if at and at > 0 and at < 253402300800000 then
-    call('HSET', job, 'processedOn', stamp, 'pb', ARGV[6], 'ats', started)
+    call('HSET', job, 'processedOn', stamp, 'pb', ARGV[6], 'ats', started, taken_field, taken + 1)
   else
     -- The same when it is delivered again.
     at = now
-    call('HSET', job, 'processedOn', stamp, 'pb', ARGV[6], 'ats', started, 'timestamp', stamp)
+    call('HSET', job, 'processedOn', stamp, 'pb', ARGV[6], 'ats', started, taken_field, taken + 1, 'timestamp', stamp)
   end
   event(base, 'active', 'jobId', id, 'prev', 'waiting')
-  jobs[#jobs + 1] = {id, whole(at), data, opts, started, field[5] or '', field[6] or ''}
+  jobs[#jobs + 1] = {id, whole(at), data, opts, taken, field[5] or '', field[6] or '', count_of(field[8]), data_bytes}
   return true
 end
 

@@ -1,10 +1,12 @@
 -- Ends jobs: completed, or failed as a mirror of our dead letters.
 -- ARGV: base, token, base of the queue of dead letters or '', then for each job: id; how many of its kind to keep (-1: all, 0: none),
 -- for how many seconds (-1: for ever), how many to remove at a time; why it failed or '' when it completed; attempts it may take; what
--- stands in its dead letter behind its data ('' for none), and whether its data is JSON.
+-- stands in its dead letter behind its data ('' for none), and whether its data is JSON ('1'), or more than allowed ('2').
 -- Answers how many were not ours any more, and how many wait for children that came while they were worked on.
 local token, dead = ARGV[2], ARGV[3]
 local lost, parked = 0, 0
+local strange = what_is_strange(base) or (dead ~= '' and what_is_strange(dead))
+if strange then return strange end
 trim_events()
 
 local function remove(id)
@@ -82,11 +84,12 @@ local function pass_on_dedup(id, dedup)
 end
 
 -- The tools of other consumers look for what was given up in a queue of its own.
-local function mirror(job, is_json, rest)
+local function mirror(job, kind, rest)
   local data = call('HGET', job, 'data') or 'null'
+  if kind == '2' then data = string.sub(data, 1, head_bytes) end
   local id = whole(call('INCR', dead .. 'id'))
   call('HSETNX', dead .. 'meta', 'opts.maxLenEvents', '10000')
-  call('HSET', dead .. id, 'name', 'dead-letter-event', 'data', '{"originalEvent":' .. (is_json and data or cjson.encode(data)) .. rest,
+  call('HSET', dead .. id, 'name', 'dead-letter-event', 'data', '{"originalEvent":' .. (kind == '1' and data or cjson.encode(data)) .. rest,
     'opts', '{"removeOnComplete":false,"removeOnFail":false,"delay":0,"attempts":0}', 'timestamp', whole(now), 'delay', '0',
     'priority', '0')
   event(dead, 'added', 'jobId', id, 'name', 'dead-letter-event')
@@ -118,14 +121,24 @@ local stamp, parents = whole(now), 0
 local to_come = {}
 
 -- 0: ended, now or before. 1: no longer ours. 2: it has to wait for its children.
-local function finish(id, lock, after, keep, age, at_a_time, why, attempts, rest, is_json)
+local function finish(id, lock, after, keep, age, at_a_time, why, attempts, rest, kind_of_data)
   local job = base .. id
-  local field = call('HMGET', job, 'ats', 'finishedOn', 'parentKey', 'parent', 'deid', 'defa', 'atm')
+  local field = call('HMGET', job, 'ats', 'finishedOn', 'parentKey', 'parent', 'deid', 'defa', 'atm', refused_field)
   -- It was removed.
   if not field[1] then return 0 end
   -- Not ours, or ended already: the answer to an earlier attempt may have been lost. Without a lock and still active, it is nobody's.
-  if (lock and lock ~= token) or call('LREM', active, -1, id) == 0 then return field[2] and 0 or 1 end
+  if (lock and lock ~= token) or call('LREM', active, -1, id) == 0 then
+    if not field[2] then return 1 end
+    -- It ended half-way: the script was stopped before the job was put where ended jobs are.
+    if lock == token and not call('ZSCORE', base .. 'completed', id) and not call('ZSCORE', base .. 'failed', id) then
+      unlock[#unlock + 1] = id
+      local all = ended[why == '' and 'completed' or 'failed']
+      all[#all + 1], all[#all + 2] = field[2], id
+    end
+    return 0
+  end
   unlock[#unlock + 1] = id
+  call('HDEL', job, taken_field)
   if why == '' and parents > 0 and call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
     local failed = call('ZRANGE', job .. ':unsuccessful', 0, 0)[1]
     if not failed then
@@ -144,7 +157,7 @@ local function finish(id, lock, after, keep, age, at_a_time, why, attempts, rest
       tell_parent_failed(job, field[3], field[4] or '', why)
     end
   end
-  if rest ~= '' and why ~= '' then mirror(job, is_json, rest) end
+  if rest ~= '' and why ~= '' then mirror(job, kind_of_data, rest) end
   if keep ~= '-1' and after >= tonumber(keep) then
     if field[3] and why ~= '' then leave_parent(job, field[3], field[4] or '') end
     remove(id)
@@ -154,7 +167,8 @@ local function finish(id, lock, after, keep, age, at_a_time, why, attempts, rest
     if why == '' then
       call('HSET', job, 'returnvalue', 'null', 'finishedOn', stamp, 'atm', made)
     else
-      call('HSET', job, 'failedReason', why, 'finishedOn', stamp, 'atm', made)
+      -- Whoever retries it makes it another delivery than the one that was refused.
+      call('HSET', job, 'failedReason', why, 'finishedOn', stamp, 'atm', made, refused_field, count_of(field[8]) + 1)
       call('HSETNX', job, 'stacktrace', '[]')
     end
     if field[6] then call('HDEL', job, 'defa') end
@@ -186,7 +200,7 @@ for at = 4, #ARGV, 8 do
   local kind = kind_of(at)
   to_come[kind] = to_come[kind] - 1
   local code = finish(ARGV[at], locks[(at - 4) / 8 + 1], to_come[kind], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5],
-    ARGV[at + 6], ARGV[at + 7] == '1')
+    ARGV[at + 6], ARGV[at + 7])
   if code == 1 then lost = lost + 1 elseif code == 2 then parked = parked + 1 end
 end
 if #unlock > 0 then

@@ -8,6 +8,9 @@ for at = #ARGV, 3, -1 do
   local id = ARGV[at]
   if take_back(id, token) then
     if call('EXISTS', base .. id) == 1 then
+      -- It did not get to be worked on.
+      local taken = count_of(fields_of(base .. id, taken_field)[1]) - 1
+      if taken > 0 then call('HSET', base .. id, taken_field, taken) else call('HDEL', base .. id, taken_field) end
       put(base, id, tonumber(call('HGET', base .. id, 'priority')) or 0, true, 'active')
     end
   elseif call('EXISTS', base .. id .. ':lock') == 1 then

@@ -55,6 +55,114 @@ async fn a_refused_job_is_among_the_failed_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_refused_job_that_somebody_retries_is_another_delivery() {
+    for version in VERSIONS {
+        let server = RedisServer::start(&[]);
+        let id = ask_one(&server, version, json!(["add", {"n": 1}]));
+        let queue = on(&server);
+        let mut positions = std::collections::BTreeSet::new();
+        for round in 1..=3 {
+            let batch = queue.receive(budget(10)).await.unwrap();
+            let first = batch.deliveries[0].source.clone();
+            assert!(positions.insert(first.0.clone()), "{positions:?}");
+            // However often it is delivered, as long as it was not ended.
+            queue.release(batch).await.unwrap();
+            tell(
+                &server,
+                &["HINCRBY", &key(id.as_str().unwrap()), "atm", "1"],
+            );
+            let batch = queue.receive(budget(10)).await.unwrap();
+            let delivery = &batch.deliveries[0];
+            assert_eq!((&delivery.source, delivery.redelivered), (&first, 0));
+            settle(&queue, batch, Some("no action")).await;
+            assert_eq!(
+                ask_one(&server, version, json!(["getState", id])),
+                "failed",
+                "{round}"
+            );
+            ask_one(&server, version, json!(["retry", id]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_node_attempted_is_no_delivery_of_ours() {
+    let server = RedisServer::start(&[]);
+    let id = ask_one(&server, 5, json!(["add", {"n": 1}]));
+    tell(&server, &["HSET", &key(id.as_str().unwrap()), "ats", "9"]);
+    let queue = on(&server);
+    let batch = queue.receive(budget(10)).await.unwrap();
+    assert_eq!(batch.deliveries[0].redelivered, 0);
+    queue.settle(batch).await.unwrap();
+    let ours = server.command(&[
+        "HEXISTS",
+        &key(id.as_str().unwrap()),
+        "audit-worker:deliveries",
+    ]);
+    assert_eq!(ours.text(), "0");
+}
+
+#[tokio::test]
+async fn a_job_that_is_too_large_is_refused_by_its_beginning_and_stays() {
+    let server = RedisServer::start(&[]);
+    let large = "x".repeat(2 << 20);
+    let add = |data: Value| json!(["add", data, {"jobId": "large", "removeOnFail": true}]);
+    ask(
+        &server,
+        6,
+        json!([add(json!({"n": 0, "text": large})), ["add", {"n": 1}]]),
+    );
+    let queue = on(&server);
+    let batch = queue.receive(budget(10)).await.unwrap();
+    let Payload::Refused { bytes, detail, .. } = &batch.deliveries[0].payload else {
+        panic!("{batch:?}");
+    };
+    assert_eq!(bytes.len(), 4096);
+    assert!(bytes.starts_with(b"{\"n\":0,\"text\":\"xxx"));
+    let size = server.command(&["HSTRLEN", &key("large"), "data"]).text();
+    let said =
+        format!("{size} bytes are more than 1048576 allowed; the job stays in the failed set");
+    assert_eq!(*detail, said);
+    assert_eq!(
+        crate::made::bytes(&batch.deliveries[1].payload),
+        b"{\"n\":1}"
+    );
+    settle(&queue, batch, Some(&said)).await;
+    nobody_works(&server);
+    assert_eq!(ask_one(&server, 6, json!(["getState", "large"])), "failed");
+    assert_eq!(
+        server.command(&["HSTRLEN", &key("large"), "data"]).text(),
+        size
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_ended_half_way_is_put_where_ended_jobs_are() {
+    let server = RedisServer::start(&[]);
+    let id = ask_one(&server, 6, json!(["add", {"n": 1}]));
+    let id = id.as_str().unwrap();
+    let queue = on(&server);
+    let batch = queue.receive(budget(10)).await.unwrap();
+    tell(&server, &["LREM", &key("active"), "0", id]);
+    tell(&server, &["HSET", &key(id), "finishedOn", "1700000000000"]);
+    // The name of a key that is written at the end: nothing is changed before.
+    tell(&server, &["SET", &key("completed"), "a job"]);
+    let token = batch.token;
+    let refused = queue.settle(batch).await;
+    assert!(refused.is_err(), "{refused:?}");
+    tell(&server, &["DEL", &key("completed")]);
+    // Until the next attempt is due.
+    let settled = tokio::time::timeout(crate::made::BOUND, async {
+        while queue.settle(Batch::named(0, token)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    settled.await.unwrap();
+    assert_eq!(ask_one(&server, 6, json!(["getState", id])), "completed");
+    nobody_works(&server);
+}
+
+#[tokio::test]
 async fn what_the_producer_wants_kept_is_kept_and_the_rest_is_not() {
     for version in VERSIONS {
         let server = RedisServer::start(&[]);

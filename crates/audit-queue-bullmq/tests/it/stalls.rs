@@ -53,7 +53,7 @@ async fn what_a_worker_of_node_died_with_comes_to_us() {
         let batch = queue.receive(patient(10)).await.unwrap();
         assert_eq!(
             (numbers(&batch), batch.deliveries[0].redelivered),
-            (vec![1], 1)
+            (vec![1], 0)
         );
         queue.settle(batch).await.unwrap();
         nobody_works(&server);
