@@ -74,6 +74,13 @@ pub(crate) async fn run(output: &Output, action: &Action) -> Result<Verdict, Cli
             "dropped": depth.dropped, "overflow": depth.overflow,
         }),
     )?;
+    if matches!(action, Action::HandBack(_)) && depth.held > 0 {
+        output.remark(&format!(
+            "{} items are still held; wait a minute after the last worker ended and run it again",
+            depth.held
+        ))?;
+        return Ok(Verdict::Finding);
+    }
     Ok(Verdict::Fine)
 }
 

@@ -10,6 +10,7 @@ use audit_integrity::keys::KeySource;
 use audit_pipeline::{Health, Source, SourceStanding, Sources, metric};
 use audit_queue::{Consumer, QueueError};
 use audit_queue_bullmq::BullmqQueue;
+use audit_queue_redis::NotReady;
 use audit_queue_redis::list::RedisList;
 use audit_redis::Address;
 use audit_runtime::{Random, ShutdownSignal};
@@ -25,6 +26,11 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 #[async_trait]
 trait Watched: Closing {
     async fn standing(&self) -> Result<SourceStanding, QueueError>;
+
+    /// What it may lose of what it acknowledged, in words; `None` when nothing, or when that is not known.
+    async fn doubts(&self) -> Result<Option<String>, QueueError> {
+        Ok(None)
+    }
 }
 
 #[async_trait]
@@ -66,6 +72,14 @@ impl Watched for RedisList {
             dropped: depth.dropped,
             overflow: depth.overflow,
         })
+    }
+
+    async fn doubts(&self) -> Result<Option<String>, QueueError> {
+        match self.ready().await {
+            Ok(_) => Ok(None),
+            Err(NotReady::Away(error)) => Err(error),
+            Err(doubts @ NotReady::MayLose(_)) => Ok(Some(doubts.to_string())),
+        }
     }
 }
 
@@ -138,12 +152,20 @@ impl Opened {
                     name: self.name.clone(),
                     ..standing
                 };
-                Health::Working
+                self.trust().await
             }
             // Not failing: this process takes events by every other way.
             Err(error) => Health::Degraded(error.to_string()),
         };
         *locked(&self.health) = found;
+    }
+
+    async fn trust(&self) -> Health {
+        match self.watched.doubts().await {
+            Ok(None) => Health::Working,
+            Ok(Some(doubts)) => Health::Degraded(doubts),
+            Err(error) => Health::Degraded(error.to_string()),
+        }
     }
 }
 

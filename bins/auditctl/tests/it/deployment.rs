@@ -2,7 +2,12 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
+use audit_queue::{Budget, Consumer};
+use audit_queue_redis::list::{RedisList, Settings};
+use audit_runtime::SystemRandom;
 use audit_testkit::postgres::PostgresServer;
 use audit_testkit::redis::RedisServer;
 use serde_json::json;
@@ -70,4 +75,42 @@ fn what_failed_in_a_list_goes_back_to_its_queue() {
     drop(redis);
     let away = auditctl(&config, &["list-source", "status"]);
     assert_eq!(away.status.code(), Some(3), "{away:?}");
+}
+
+#[tokio::test]
+async fn handing_back_what_is_still_held_is_a_finding() {
+    let redis = RedisServer::start(&[]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = write(dir.path(), "postgres://127.0.0.1:1/d", &redis.url());
+    let _length = redis.command(&["LPUSH", "audit:queue", "one", "two", "three"]);
+    let address = redis.url().parse().expect("an address");
+    let worker = RedisList::new(Settings::at(address), Arc::new(SystemRandom)).expect("a list");
+    let budget = Budget {
+        deliveries: 2,
+        bytes: 1 << 20,
+        wait: Duration::from_secs(5),
+    };
+    let batch = worker.receive(budget).await.expect("a batch");
+    assert_eq!(batch.deliveries.len(), 2);
+    let early = auditctl(&config, &["list-source", "hand-back"]);
+    assert_eq!(early.status.code(), Some(1), "{early:?}");
+    let said: serde_json::Value = serde_json::from_slice(&early.stdout).expect("JSON");
+    assert_eq!(said["held"], json!(2), "{said}");
+    let words = ["list-source", "hand-back", "-o", "table", "--config"];
+    let mut told = Command::new(env!("CARGO_BIN_EXE_auditctl"));
+    let told = told.args(words).arg(&config).output().expect("it runs");
+    let remarks = String::from_utf8_lossy(&told.stdout);
+    assert!(
+        remarks.contains("2 items are still held; wait"),
+        "{remarks}"
+    );
+    worker.close().await;
+    let back = auditctl(&config, &["list-source", "hand-back"]);
+    assert_eq!(back.status.code(), Some(0), "{back:?}");
+    let said: serde_json::Value = serde_json::from_slice(&back.stdout).expect("JSON");
+    assert_eq!(
+        (&said["waiting"], &said["held"]),
+        (&json!(3), &json!(0)),
+        "{said}"
+    );
 }
