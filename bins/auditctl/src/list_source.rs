@@ -105,7 +105,10 @@ fn open(source: &SourceSettings) -> Result<RedisList, CliError> {
     let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
     let address: Address = source.url.expose().parse().map_err(|error| usage(&error))?;
     let mut settings = audit_queue_redis::list::Settings::at(address);
-    if let SourceQueue::RedisList { key, failed_key } = &source.queue {
+    if let SourceQueue::RedisList {
+        key, failed_key, ..
+    } = &source.queue
+    {
         settings.queue.clone_from(key);
         settings.failed.clone_from(failed_key);
     }

@@ -208,15 +208,21 @@ pub struct SourceSettings {
     pub organization: Option<String>,
     /// `holdMs`: how long what a worker took stays its own without a sign of life; the adapter's default when absent.
     pub hold: Option<Duration>,
+    /// Where it is, without credentials, when another source elsewhere has its kind and keys: ends its name.
+    pub told_apart_by: Option<String>,
 }
 
 impl SourceSettings {
     /// Its name in logs, metrics and health.
     #[must_use]
     pub fn name(&self) -> String {
-        match &self.queue {
+        let name = match &self.queue {
             SourceQueue::Bullmq { queue, prefix, .. } => format!("bullmq:{prefix}:{queue}"),
             SourceQueue::RedisList { key, .. } => format!("redisList:{key}"),
+        };
+        match &self.told_apart_by {
+            Some(place) => format!("{name}@{place}"),
+            None => name,
         }
     }
 }
@@ -241,6 +247,8 @@ pub enum SourceQueue {
         key: String,
         /// `failedKey`: the list where refused items are shown as well.
         failed_key: String,
+        /// `failedMax`: items in that list, at most.
+        failed_max: u64,
     },
 }
 

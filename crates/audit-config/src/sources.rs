@@ -9,13 +9,16 @@ use crate::values::{Value, Values};
 
 type Members = BTreeMap<&'static str, Value>;
 
+/// `failedMax` when it is not said: the bound of the replaced worker.
+const FAILED_MAX: u64 = 50_000;
+
 /// Members that only one kind has.
 const OF_A_KIND: [(&str, &[&str]); 2] = [
     (
         "bullmq",
         &["queueName", "prefix", "form", "deadLetterQueue"],
     ),
-    ("redisList", &["key", "failedKey"]),
+    ("redisList", &["key", "failedKey", "failedMax"]),
 ];
 
 /// All sources; what is wrong with one is told under its path.
@@ -26,21 +29,36 @@ pub(crate) fn resolve(
     let Some(Value::Objects(all)) = values.effective("sources") else {
         return Vec::new();
     };
-    let mut found = Vec::new();
-    let mut names: Vec<String> = Vec::new();
+    let mut found: Vec<(usize, SourceSettings)> = Vec::new();
     for (index, members) in all.iter().enumerate() {
         let mut wrong = |member: &str, reason: String| {
             problem(format!("sources.{index}.{member}"), reason);
         };
         if let Some(source) = one(values, members, &mut wrong) {
             // Two consumers of one queue in one process would only get in each other's way.
-            if names.contains(&source.name()) {
+            let same = |(_, other): &(usize, SourceSettings)| {
+                other.name() == source.name() && place(other) == place(&source)
+            };
+            if found.iter().any(same) {
                 wrong("kind", format!("{} stands twice", source.name()));
             }
-            names.push(source.name());
-            found.push(source);
+            found.push((index, source));
         }
     }
+    for (index, source) in &found {
+        let (member, fed) = feeds(source);
+        let it_feeds = |(_, other): &(usize, SourceSettings)| {
+            place(other) == place(source) && fed.as_ref() == Some(&other.name())
+        };
+        if found.iter().any(it_feeds) {
+            problem(
+                format!("sources.{index}.{member}"),
+                "would feed itself: it is the queue of a source".to_owned(),
+            );
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().map(|(_, source)| source).collect();
+    tell_apart(&mut found);
     if !found.is_empty() && !values.is("store.backend", "postgres") {
         problem(
             "sources".to_owned(),
@@ -102,6 +120,10 @@ fn one(
         SourceQueue::RedisList {
             key: text(members, "key").unwrap_or_else(|| "audit:queue".to_owned()),
             failed_key: text(members, "failedKey").unwrap_or_else(|| "audit:failed".to_owned()),
+            failed_max: match members.get("failedMax") {
+                Some(Value::Whole(items)) => *items,
+                _ => FAILED_MAX,
+            },
         }
     };
     Some(SourceSettings {
@@ -112,7 +134,65 @@ fn one(
             Some(Value::Whole(millis)) => Some(Duration::from_millis(*millis)),
             _ => None,
         },
+        told_apart_by: None,
     })
+}
+
+/// Where it is: its address without scheme and credentials.
+fn place(source: &SourceSettings) -> &str {
+    let url = source.url.expose();
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    place.trim_end_matches('/')
+}
+
+/// The member that says where it puts what was refused, and the name that a source which empties that would have.
+fn feeds(source: &SourceSettings) -> (&'static str, Option<String>) {
+    let of = |queue| SourceSettings {
+        queue,
+        ..source.clone()
+    };
+    match source.queue.clone() {
+        SourceQueue::Bullmq {
+            queue: own,
+            prefix,
+            form,
+            dead_letter_queue,
+        } => {
+            // One that is its own queue is told already.
+            let other = dead_letter_queue.filter(|queue| *queue != own);
+            let fed = other.map(|queue| SourceQueue::Bullmq {
+                queue,
+                prefix,
+                form,
+                dead_letter_queue: None,
+            });
+            ("deadLetterQueue", fed.map(|queue| of(queue).name()))
+        }
+        SourceQueue::RedisList {
+            failed_key,
+            failed_max,
+            ..
+        } => {
+            let fed = SourceQueue::RedisList {
+                key: failed_key,
+                failed_key: String::new(),
+                failed_max,
+            };
+            ("failedKey", Some(of(fed).name()))
+        }
+    }
+}
+
+/// Those of one name at several places get the place into their names, which metrics and health tell them by.
+fn tell_apart(all: &mut [SourceSettings]) {
+    let names: Vec<String> = all.iter().map(SourceSettings::name).collect();
+    for source in all {
+        let name = source.name();
+        if names.iter().filter(|other| **other == name).count() > 1 {
+            source.told_apart_by = Some(place(source).to_owned());
+        }
+    }
 }
 
 fn text(members: &Members, name: &str) -> Option<String> {

@@ -223,10 +223,15 @@ fn open_one(settings: &SourceSettings, random: &Arc<dyn Random>) -> Result<Opene
                 BullmqQueue::new(bullmq, random).map_err(|error| failed(Box::new(error)))?;
             Ok(Opened::new(settings.name(), settings, opened))
         }
-        SourceQueue::RedisList { key, failed_key } => {
+        SourceQueue::RedisList {
+            key,
+            failed_key,
+            failed_max,
+        } => {
             let mut list = audit_queue_redis::list::Settings::at(address);
             list.queue.clone_from(key);
             list.failed.clone_from(failed_key);
+            list.failed_max = *failed_max;
             list.hold = settings.hold.unwrap_or(list.hold);
             let opened = RedisList::new(list, random).map_err(|error| failed(Box::new(error)))?;
             Ok(Opened::new(settings.name(), settings, opened))

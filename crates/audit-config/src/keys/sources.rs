@@ -2,7 +2,7 @@
 
 use crate::key::Kind::{Objects, OneOf, Text, Url};
 use crate::key::Reload::Restart;
-use crate::key::{Key, Standard, millis};
+use crate::key::{Key, Standard, count, millis};
 use crate::keys::queue::REDIS;
 
 /// Forms of what a queue of another system may carry.
@@ -105,5 +105,12 @@ const MEMBERS: &[Key] = &[
         default: Standard::Depends("`audit:failed`"),
         reload: Restart,
         meaning: "`redisList`: the list where refused items are shown as well.",
+    },
+    Key {
+        path: "failedMax",
+        kind: count(0, 10_000_000, "items"),
+        default: Standard::Depends("50,000"),
+        reload: Restart,
+        meaning: "`redisList`: items in that list, at most; what is refused beyond it is in the dead letters only. 0 while a replaced worker that moves them back runs beside.",
     },
 ];

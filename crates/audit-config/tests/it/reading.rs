@@ -48,7 +48,7 @@ fn every_key_is_read() {
             "compat":{"organizationId":"shop","anonymousWriters":["10.1.0.0/16","2001:db8::/32"],"anonymousPerSecond":13},
             "http":{"bodyBytesMax":2048,"itemsMax":5},"accept":{"maxAheadMs":1},"shutdown":{"drainDelayMs":2,"graceMs":3},
             "sources":[{"kind":"bullmq","queueName":"jobs","prefix":"b","form":"pake","deadLetterQueue":"dead","organizationId":"acme",
-                        "url":"redis://other","holdMs":2000},{"kind":"redisList"}],
+                        "url":"redis://other","holdMs":2000},{"kind":"redisList","failedMax":0}],
             "proofs":{"smartLogs":"deadLetter","pake":"record"}}"#,
     );
     let expected = Settings {
@@ -115,15 +115,18 @@ fn every_key_is_read() {
                 url: Secret::new("redis://other"),
                 organization: Some("acme".to_owned()),
                 hold: Some(Duration::from_secs(2)),
+                told_apart_by: None,
             },
             SourceSettings {
                 queue: SourceQueue::RedisList {
                     key: "audit:queue".to_owned(),
                     failed_key: "audit:failed".to_owned(),
+                    failed_max: 0,
                 },
                 url: Secret::new("redis://h:1/2"),
                 organization: None,
                 hold: None,
+                told_apart_by: None,
             },
         ],
         proofs: ProofSettings {
@@ -339,6 +342,22 @@ fn sources_that_cannot_be_are_told_with_their_paths() {
             r#"[{"kind":"redisList"},{"kind":"redisList"}]"#,
             "sources.1.kind: redisList:audit:queue stands twice",
         ),
+        (
+            r#"[{"kind":"redisList","url":"redis://u:a@o"},{"kind":"redisList","url":"redis://o"}]"#,
+            "sources.1.kind: redisList:audit:queue stands twice",
+        ),
+        (
+            r#"[{"kind":"redisList","failedKey":"b"},{"kind":"redisList","key":"b"}]"#,
+            "sources.0.failedKey: would feed itself: it is the queue of a source",
+        ),
+        (
+            r#"[{"kind":"bullmq","queueName":"a"},{"kind":"bullmq","queueName":"b","deadLetterQueue":"a"}]"#,
+            "sources.1.deadLetterQueue: would feed itself: it is the queue of a source",
+        ),
+        (
+            r#"[{"kind":"redisList","failedMax":-1}]"#,
+            "sources.0.failedMax: must be a whole number from 0 to 10000000",
+        ),
     ] {
         assert_eq!(problems(sources, &rest), [expected], "{sources}");
     }
@@ -346,4 +365,25 @@ fn sources_that_cannot_be_are_told_with_their_paths() {
         problems(r#"[{"kind":"redisList","url":"redis://h"}]"#, ""),
         ["sources: are emptied by the workers of a deployment (store.backend = postgres)"]
     );
+}
+
+#[test]
+fn sources_of_one_name_elsewhere_are_told_apart_without_a_password() {
+    let read = read(
+        r#"{"store":{"backend":"postgres","url":"postgresql://h/d"},"queue":{"backend":"redis","url":"redis://h"},
+        "sources":[{"kind":"redisList"},{"kind":"redisList","url":"redis://u:hush@o:1/2","failedKey":"audit:other"},
+        {"kind":"redisList","key":"audit:other"}]}"#,
+    );
+    let names: Vec<String> = read
+        .expect("they can be")
+        .sources
+        .iter()
+        .map(audit_config::SourceSettings::name)
+        .collect();
+    let expected = [
+        "redisList:audit:queue@h",
+        "redisList:audit:queue@o:1/2",
+        "redisList:audit:other",
+    ];
+    assert_eq!(names, expected);
 }
