@@ -78,7 +78,7 @@ impl Watched for RedisList {
         match self.ready().await {
             Ok(_) => Ok(None),
             Err(NotReady::Away(error)) => Err(error),
-            Err(doubts @ NotReady::MayLose(_)) => Ok(Some(doubts.to_string())),
+            Err(doubts) => Ok(Some(doubts.to_string())),
         }
     }
 }
