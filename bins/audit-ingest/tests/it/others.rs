@@ -103,9 +103,9 @@ async fn jobs_of_both_versions_of_bullmq_are_stored_once_while_the_worker_is_kil
     // Node's own library says the same.
     let mut wanted = asked(&site.redis, 5);
     wanted["do"] = json!([["counts"]]);
+    let operator = node::Peer::start(&script("ask.mjs"));
     let counts = wait_until("nothing is active", BOUND, || {
-        let said = node::run(&script("ask.mjs"), &wanted);
-        let counts = said[0]["result"].clone();
+        let counts = operator.ask(&wanted)["results"][0].clone();
         (counts["active"] == 0).then_some(counts)
     });
     for state in [
