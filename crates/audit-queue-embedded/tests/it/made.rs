@@ -6,11 +6,21 @@ use std::time::Duration;
 
 use audit_event::Timestamp;
 use audit_queue::{Batch, Budget, Consumer, Frame, FrameEvent, FrameId, Payload};
-use audit_queue_embedded::{EmbeddedQueue, Options};
+use audit_queue_embedded::{EmbeddedQueue, OpenError, Options};
 use audit_runtime::SystemClock;
+use audit_testkit::wait::wait_until;
 
 pub(crate) fn open(path: &Path, options: Options) -> EmbeddedQueue {
-    EmbeddedQueue::open(path, options, Arc::new(SystemClock)).unwrap()
+    // A child that another test has just forked has every open file, a lock that was given up here included, until it becomes
+    // its own program.
+    wait_until(
+        "the queue's lock",
+        Duration::from_secs(10),
+        || match EmbeddedQueue::open(path, options.clone(), Arc::new(SystemClock)) {
+            Err(OpenError::InUse(_)) => None,
+            opened => Some(opened.unwrap()),
+        },
+    )
 }
 
 /// A frame of `events` events, its id made from `n`.
