@@ -1,11 +1,12 @@
 //! A configuration that was read: settings, problems, warnings, and what to print.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::foreign;
 use crate::key::Kind;
 use crate::keys;
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, bounded};
 use crate::node::{Broken, Node};
 use crate::place::{Origin, Text};
 use crate::problem::{ConfigProblem, ConfigWarning};
@@ -63,6 +64,9 @@ pub struct Override<'t> {
     pub value: &'t str,
 }
 
+/// Bytes of a configuration file at most.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// What became of a configuration. Holds secrets; `Debug`, the trees and the texts show none.
 #[derive(Debug)]
 pub struct Configuration {
@@ -108,9 +112,32 @@ impl Configuration {
         }
     }
 
-    /// What stands for a file that cannot be read at all.
+    /// Reads the file of a path (at most 1 MiB; its format as [`Format::of`] says) and the flags over it. A file that cannot be
+    /// read is a problem like others.
     #[must_use]
-    pub fn unreadable(problem: ConfigProblem) -> Self {
+    pub fn of_file(path: &Path, overrides: &[Override<'_>], lookup: &dyn Lookup) -> Self {
+        let name = path.display().to_string();
+        let text = match bounded(path, FILE_BYTES_MAX) {
+            Ok(Some(text)) => text,
+            Ok(None) => {
+                let reason = format!("has more than {FILE_BYTES_MAX} bytes");
+                return Self::unreadable(ConfigProblem::new(&name, reason));
+            }
+            Err(error) => {
+                let reason = format!("cannot be read: {error}");
+                return Self::unreadable(ConfigProblem::new(&name, reason));
+            }
+        };
+        let file = ConfigFile {
+            name: &name,
+            text: &text,
+            format: Format::of(&name, &text),
+        };
+        Self::read(Some(file), overrides, lookup)
+    }
+
+    /// What stands for a file that cannot be read at all.
+    fn unreadable(problem: ConfigProblem) -> Self {
         Self {
             problems: vec![problem],
             ..Self::read(None, &[], &|_name: &str| None)

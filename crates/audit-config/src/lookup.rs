@@ -59,16 +59,12 @@ impl Lookup for Surroundings {
         if !metadata.is_file() {
             return Err(cannot(&"it is no regular file"));
         }
-        let file = std::fs::File::open(path).map_err(|error| cannot(&error))?;
-        let mut text = Zeroizing::new(String::new());
-        file.take(FILE_BYTES_MAX + 1)
-            .read_to_string(&mut text)
-            .map_err(|error| cannot(&error))?;
-        if text.len() as u64 > FILE_BYTES_MAX {
+        let read = bounded(Path::new(path), FILE_BYTES_MAX).map_err(|error| cannot(&error))?;
+        let Some(mut text) = read else {
             return Err(cannot(&format_args!(
                 "it has more than {FILE_BYTES_MAX} bytes"
             )));
-        }
+        };
         let end = text.trim_end_matches(['\r', '\n']).len();
         text.truncate(end);
         if text.is_empty() {
@@ -76,6 +72,15 @@ impl Lookup for Surroundings {
         }
         Ok(text)
     }
+}
+
+/// What a file holds; `None` when it is more than so many bytes.
+pub(crate) fn bounded(path: &Path, bytes_max: u64) -> std::io::Result<Option<Zeroizing<String>>> {
+    let file = std::fs::File::open(path)?;
+    let mut text = Zeroizing::new(String::new());
+    file.take(bytes_max.saturating_add(1))
+        .read_to_string(&mut text)?;
+    Ok((text.len() as u64 <= bytes_max).then_some(text))
 }
 
 #[cfg(test)]

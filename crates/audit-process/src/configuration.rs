@@ -1,16 +1,12 @@
 //! Reading a configuration file, and printing what it comes to.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use audit_config::{ConfigFile, ConfigProblem, Configuration, Format, Override, Surroundings};
-use zeroize::Zeroizing;
+use audit_config::{Configuration, Override, Surroundings};
 
 use crate::options::Output;
-
-/// Bytes of a configuration file at most.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads a file, if there is one, and the flags over it.
 pub(crate) fn read(
@@ -21,33 +17,10 @@ pub(crate) fn read(
         .iter()
         .map(|(flag, key, value)| Override { flag, key, value })
         .collect();
-    let Some(path) = file else {
-        return Configuration::read(None, &overrides, &Surroundings);
-    };
-    let name = path.display().to_string();
-    let text = match text_of(path) {
-        Ok(text) => text,
-        Err(reason) => return Configuration::unreadable(ConfigProblem::new(&name, reason)),
-    };
-    let file = ConfigFile {
-        name: &name,
-        text: &text,
-        format: Format::of(&name, &text),
-    };
-    Configuration::read(Some(file), &overrides, &Surroundings)
-}
-
-fn text_of(path: &Path) -> Result<Zeroizing<String>, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    let mut text = Zeroizing::new(String::new());
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(cannot)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("has more than {FILE_BYTES_MAX} bytes"));
+    match file {
+        Some(path) => Configuration::of_file(path, &overrides, &Surroundings),
+        None => Configuration::read(None, &overrides, &Surroundings),
     }
-    Ok(text)
 }
 
 /// Prints what a file comes to; fails when it would not be taken.

@@ -1,17 +1,18 @@
 //! The port over the queue.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_queue::{Batch, Budget, Consumer, Delivery, Depth, QueueError};
-use audit_redis::{Broken, Lane, Link};
+use audit_redis::{Broken, Held, Lane, Link, Marked, all_ours, own_name};
 use audit_runtime::Random;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::finish::Endings;
-use crate::held::{Held, Part};
+use crate::held::Part;
 use crate::job::{self, Job, Place, Row};
 use crate::script::{Base, Scripts};
 use crate::settings::{Settings, SettingsError};
@@ -41,7 +42,7 @@ pub struct BullmqQueue {
     consumer: String,
     random: Arc<dyn Random>,
     last_fetch: AtomicU64,
-    held: Held,
+    held: Held<Vec<Part>>,
     /// Whose turn it is to receive; one after the other, so that nobody sweeps what another is receiving.
     receiving: tokio::sync::Mutex<Turn>,
     /// Redis may think that we hold something that no batch has: an answer was lost, or a receiver went away.
@@ -92,7 +93,7 @@ impl BullmqQueue {
     /// When the settings contradict themselves; never because Redis is away.
     pub fn new(settings: Settings, random: Arc<dyn Random>) -> Result<Self, SettingsError> {
         settings.check()?;
-        let consumer = name_of(&*random);
+        let consumer = own_name(&*random);
         let base = Base::of(&settings.prefix, &settings.queue);
         let dead = settings.dead_letter_queue.as_deref();
         let dead = dead.map_or_else(String::new, |queue| Base::of(&settings.prefix, queue).text);
@@ -193,10 +194,11 @@ impl BullmqQueue {
     async fn recall_strays(&self) -> Result<(), Broken> {
         // Before the look, so that what goes astray from here on is looked for again.
         self.astray.store(false, Ordering::SeqCst);
-        let marked = Marked(&self.astray);
+        let marked = Marked::on(&self.astray);
         let call = self.base.call(&self.scripts.ours).arg(&self.consumer);
         let rows: Vec<(Vec<u8>, String)> = self.link.ask(Lane::Consume, &call).await?;
-        let known = self.held.current();
+        let known = self.held.current().into_iter().flatten();
+        let known: HashSet<String> = known.map(|part| part.token).collect();
         let mut strays: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
         for (id, token) in rows.into_iter().filter(|(_, token)| !known.contains(token)) {
             match strays.last_mut().filter(|(last, _)| *last == token) {
@@ -245,7 +247,7 @@ impl BullmqQueue {
     /// What is there now, in as many scripts as it takes; `None` when nothing is.
     async fn take(&self, budget: Budget) -> Result<Option<Batch>, Broken> {
         // Whoever is dropped from here on, or loses an answer, leaves the mark.
-        let marked = Marked(&self.astray);
+        let marked = Marked::on(&self.astray);
         let (mut parts, mut deliveries) = (Vec::new(), Vec::new());
         let (mut bytes_left, wanted) = (budget.bytes, budget.deliveries.max(1));
         while deliveries.len() < wanted {
@@ -294,7 +296,7 @@ impl BullmqQueue {
         let call = call.arg(&token).arg(jobs).arg(bytes);
         let call = call.arg(millis(self.settings.hold)).arg(WORKER_NAME);
         // The generation that the queue gets when it has none.
-        let call = call.arg(name_of(&*self.random));
+        let call = call.arg(own_name(&*self.random));
         let call = call.arg(self.settings.item_bytes_max);
         let (now_ms, generation, gone, rows): (i64, String, u64, Vec<Row>) =
             self.link.once(Lane::Consume, &call).await?;
@@ -326,33 +328,12 @@ impl BullmqQueue {
 
     fn parts(&self, token: u64) -> Result<Vec<Part>, QueueError> {
         self.open()?;
-        self.held.parts(token).ok_or(QueueError::NotHeld)
+        self.held.get(token).ok_or(QueueError::NotHeld)
     }
-}
-
-fn name_of(random: &dyn Random) -> String {
-    let mut bytes = [0; 8];
-    random.fill(&mut bytes);
-    hex::encode(bytes)
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Leaves the mark of something astray unless it is cleared.
-struct Marked<'a>(&'a AtomicBool);
-
-impl Marked<'_> {
-    fn clear(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Marked<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 #[async_trait]
@@ -419,7 +400,7 @@ impl Consumer for BullmqQueue {
         }
         let parts = self.parts(batch.token)?;
         // Dropped or failed half-way, the rest is found by the next receiver.
-        let marked = Marked(&self.astray);
+        let marked = Marked::on(&self.astray);
         self.held.forget(batch.token);
         let mut lost = 0;
         for part in parts.into_iter().rev() {
@@ -428,13 +409,5 @@ impl Consumer for BullmqQueue {
         }
         marked.clear();
         all_ours(lost)
-    }
-}
-
-const fn all_ours(lost: u64) -> Result<(), QueueError> {
-    if lost == 0 {
-        Ok(())
-    } else {
-        Err(QueueError::NotHeld)
     }
 }

@@ -2,7 +2,19 @@
 
 use audit_queue::{Delivery, Frame, FrameLimits, Payload, SourcePosition};
 
-use crate::held::Entry;
+/// A delivery as Redis knows it, and what settling it has to subtract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Id of the stream's entry.
+    pub(crate) id: String,
+    /// How often it was delivered, this time included: with the consumer's name it makes the delivery ours.
+    pub(crate) count: u64,
+    /// As in the entry, also of a frame that cannot be read.
+    pub(crate) frame_id: Vec<u8>,
+    pub(crate) events: u64,
+    pub(crate) internal: bool,
+    pub(crate) bytes: u64,
+}
 
 /// As `receive.lua` answers: entry, deliveries so far, frame id, events, internal, frame.
 pub(crate) type Row = (String, u64, Vec<u8>, u64, u64, Vec<u8>);

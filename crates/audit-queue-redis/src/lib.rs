@@ -57,7 +57,6 @@
 
 pub mod bench;
 mod delivery;
-mod held;
 pub mod list;
 mod queue;
 mod script;

@@ -50,13 +50,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit_queue::{Durability, QueueError};
-use audit_redis::{Broken, Lane, Link};
+use audit_redis::{Broken, Held, Lane, Link, Marked, own_name};
 use audit_runtime::Random;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::held::{Held, Marked};
-use crate::queue::NotReady;
+use crate::queue::{NotReady, promised};
 use crate::settings::SettingsError;
 
 use script::{Keys, Scripts};
@@ -123,15 +122,13 @@ impl RedisList {
     /// When the settings contradict themselves; never because Redis is away.
     pub fn new(settings: Settings, random: Arc<dyn Random>) -> Result<Self, SettingsError> {
         settings.check()?;
-        let mut name = [0; 8];
-        random.fill(&mut name);
         let keys = Keys::of(&settings);
         Ok(Self {
             link: Link::new(settings.link(), keys.queue.clone(), Arc::clone(&random))?,
             settings,
             scripts: Scripts::new(),
             keys,
-            consumer: format!("{:016x}", u64::from_be_bytes(name)),
+            consumer: own_name(&*random),
             random,
             held: Held::default(),
             receiving: Mutex::default(),
@@ -146,13 +143,7 @@ impl RedisList {
     /// When Redis is away, has a key of the wrong type, or may lose what it acknowledges and [`Settings::accept_loss`] is not set.
     pub async fn ready(&self) -> Result<Durability, NotReady> {
         self.depth().await.map_err(NotReady::Away)?;
-        let promise = self.link.promise(Lane::Ask).await;
-        let promise = promise.map_err(|broken| NotReady::Away(broken.into()))?;
-        if promise.doubts.is_empty() || self.settings.accept_loss {
-            Ok(promise.durability)
-        } else {
-            Err(NotReady::MayLose(promise.doubts))
-        }
+        promised(&self.link, Lane::Ask, self.settings.accept_loss).await
     }
 
     /// Where the list stands.
@@ -227,9 +218,7 @@ impl RedisList {
             return;
         }
         let _turn = self.receiving.lock().await;
-        for token in self.held.tokens() {
-            self.held.forget(token);
-        }
+        self.held.forget_all();
         if let Err(broken) = self.recall(false).await {
             tracing::warn!(why = %broken, "what was held comes again when its hold runs out");
         }

@@ -9,14 +9,13 @@ use async_trait::async_trait;
 use audit_queue::{
     Batch, Budget, Consumer, Depth, Durability, Frame, FrameId, FrameLookup, Producer, QueueError,
 };
-use audit_redis::{Broken, Call, Lane, Link};
+use audit_redis::{Broken, Call, Held, Lane, Link, Marked, all_ours, own_name};
 use audit_runtime::Random;
 use deadpool_redis::redis::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::delivery::{Received, Row, together};
-use crate::held::{Entry, Held, Marked};
+use crate::delivery::{Entry, Received, Row, together};
 use crate::script::{Keys, Scripts};
 use crate::settings::{Settings, SettingsError};
 
@@ -84,6 +83,21 @@ pub enum NotReady {
     MayLose(String),
 }
 
+/// How safe what Redis acknowledges is, when it may be lost only if the operator accepts that.
+pub(crate) async fn promised(
+    link: &Link,
+    lane: Lane,
+    accept_loss: bool,
+) -> Result<Durability, NotReady> {
+    let promise = link.promise(lane).await;
+    let promise = promise.map_err(|broken| NotReady::Away(broken.into()))?;
+    if promise.doubts.is_empty() || accept_loss {
+        Ok(promise.durability)
+    } else {
+        Err(NotReady::MayLose(promise.doubts))
+    }
+}
+
 impl RedisQueue {
     /// A queue of these settings. Connects when it is first used.
     ///
@@ -91,8 +105,7 @@ impl RedisQueue {
     /// When the settings contradict themselves; never because Redis is away.
     pub fn new(settings: Settings, random: Arc<dyn Random>) -> Result<Self, SettingsError> {
         settings.check()?;
-        let mut name = [0; 8];
-        random.fill(&mut name);
+        let consumer = own_name(&*random);
         let room_max = u32::try_from(settings.pending_bytes_max / ROOM_UNIT)
             .unwrap_or(u32::MAX)
             .clamp(1, 1 << 20);
@@ -102,7 +115,7 @@ impl RedisQueue {
             settings,
             scripts: Scripts::new(),
             keys,
-            consumer: format!("{:016x}", u64::from_be_bytes(name)),
+            consumer,
             held: Held::default(),
             room: Arc::new(Semaphore::new(room_max as usize)),
             room_max,
@@ -119,13 +132,7 @@ impl RedisQueue {
     /// When Redis is away, or may lose what it acknowledges and [`Settings::accept_loss`] is not set.
     pub async fn ready(&self) -> Result<Durability, NotReady> {
         self.standing().await.map_err(NotReady::Away)?;
-        let promise = self.link.promise(Lane::Produce).await;
-        let promise = promise.map_err(|broken| NotReady::Away(broken.into()))?;
-        if promise.doubts.is_empty() || self.settings.accept_loss {
-            Ok(promise.durability)
-        } else {
-            Err(NotReady::MayLose(promise.doubts))
-        }
+        promised(&self.link, Lane::Produce, self.settings.accept_loss).await
     }
 
     /// Where the queue stands; one question, all numbers of the same moment.
@@ -173,9 +180,7 @@ impl RedisQueue {
         self.room.close();
         self.wake.notify_waiters();
         let _turn = self.receiving.lock().await;
-        for token in self.held.tokens() {
-            self.held.forget(token);
-        }
+        self.held.forget_all();
         let left = async {
             self.recall_strays(false).await?;
             let leave = self.scripts.leave.with(&self.keys.two());
@@ -463,14 +468,6 @@ impl Consumer for RedisQueue {
         marked.clear();
         self.wake.notify_waiters();
         all_ours(lost)
-    }
-}
-
-const fn all_ours(lost: u64) -> Result<(), QueueError> {
-    if lost == 0 {
-        Ok(())
-    } else {
-        Err(QueueError::NotHeld)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The way to Redis that the queues on it share: where it is, connections, scripts, and what an outage of it is.
+//! The way to Redis that the queues on it share: where it is, connections, scripts, what an outage of it is, and what of it they hold.
 //!
 //! What it is not: it knows no key and no script of any queue, and starts no server. Queues on Redis depend on it instead of on each
 //! other; nothing else should.
@@ -6,6 +6,7 @@
 mod address;
 mod broken;
 mod connect;
+mod held;
 mod link;
 mod promise;
 mod script;
@@ -13,6 +14,7 @@ mod settings;
 
 pub use address::{Address, AddressError, Tls};
 pub use broken::Broken;
+pub use held::{Held, Marked, all_ours, own_name};
 pub use link::{Lane, Link, Live};
 pub use promise::Promise;
 pub use script::{Call, Script};

@@ -124,7 +124,7 @@ impl Opened {
 
     /// What is closed at the end.
     pub(crate) fn closing(&self) -> Arc<dyn Closing> {
-        Arc::new(ClosingOf(Arc::clone(&self.watched)))
+        Arc::clone(&self.watched) as _
     }
 
     pub(crate) fn probe(&self) -> Probe {
@@ -172,15 +172,6 @@ impl Opened {
 fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     // Replaced as a whole, so whole after any panic.
     value.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct ClosingOf(Arc<dyn Watched>);
-
-#[async_trait]
-impl Closing for ClosingOf {
-    async fn close(&self) {
-        self.0.close().await;
-    }
 }
 
 /// Opens all that the configuration names; connects to none.

@@ -76,12 +76,13 @@ impl Arrival {
 }
 
 impl Incoming {
-    pub(super) fn arrivals(self) -> Vec<Arrival> {
-        let arrival = |event: FrameEvent| Arrival {
+    pub(super) fn arrivals(self) -> impl ExactSizeIterator<Item = Arrival> {
+        let not_an_event = self.not_an_event;
+        let arrival = move |event: FrameEvent| Arrival {
             bytes: event.canonical,
-            not_an_event: self.not_an_event.clone(),
+            not_an_event: not_an_event.clone(),
         };
-        self.frame.events.into_iter().map(arrival).collect()
+        self.frame.events.into_iter().map(arrival)
     }
 }
 
@@ -266,7 +267,7 @@ impl Work {
     fn add(&mut self, reading: &Reading<'_>, incoming: Incoming, bytes: usize) {
         let frame = self.frames.len();
         let mut work = FrameWork::new(&incoming);
-        let events = incoming.arrivals().into_iter().enumerate();
+        let events = incoming.arrivals().enumerate();
         self.candidates.extend(events.filter_map(|(index, event)| {
             read_event(reading, Place { frame, index }, event, &mut work)
         }));

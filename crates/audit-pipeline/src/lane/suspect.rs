@@ -71,7 +71,7 @@ impl Lane {
         let (id, events) = (incoming.frame.id, incoming.arrivals());
         let count = events.len();
         let mut mark = self.mark(id).await?;
-        for (index, event) in events.into_iter().enumerate() {
+        for (index, event) in events.enumerate() {
             let writes = if index + 1 == count {
                 Writes::Receipts
             } else {

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_queue::{Batch, Budget, Consumer, QueueError};
-use audit_redis::{Broken, Call, Lane, Script};
+use audit_redis::{Broken, Call, Lane, Marked, Script, all_ours};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::RedisList;
 use super::taken::{Answer, Taken};
-use crate::held::Marked;
 
 /// Waiting for items: the first question comes again after this, later ones after twice as long each.
 const POLL_MIN: Duration = Duration::from_millis(5);
@@ -172,13 +171,5 @@ impl Consumer for RedisList {
         let lost = self.link.ask::<u64>(Lane::Consume, &call).await?;
         marked.clear();
         all_ours(lost)
-    }
-}
-
-const fn all_ours(lost: u64) -> Result<(), QueueError> {
-    if lost == 0 {
-        Ok(())
-    } else {
-        Err(QueueError::NotHeld)
     }
 }

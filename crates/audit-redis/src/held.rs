@@ -1,25 +1,13 @@
-//! The batches this process holds.
+//! What every queue on Redis does about what it holds: tokens for batches, the mark of what went astray, a name of its own.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use audit_queue::QueueError;
+use audit_runtime::Random;
 use tokio::time::Instant;
-
-/// A delivery as Redis knows it, and what settling it has to subtract.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Id of the stream's entry.
-    pub(crate) id: String,
-    /// How often it was delivered, this time included: with the consumer's name it makes the delivery ours.
-    pub(crate) count: u64,
-    /// As in the entry, also of a frame that cannot be read.
-    pub(crate) frame_id: Vec<u8>,
-    pub(crate) events: u64,
-    pub(crate) internal: bool,
-    pub(crate) bytes: u64,
-}
 
 #[derive(Debug)]
 struct Batch<T> {
@@ -28,9 +16,9 @@ struct Batch<T> {
     until: Instant,
 }
 
-/// Tokens and what they stand for. The lock is never held across a wait.
+/// Tokens of the port and what they stand for. The lock is never held across a wait.
 #[derive(Debug)]
-pub(crate) struct Held<T> {
+pub struct Held<T> {
     inner: Mutex<Inner<T>>,
 }
 
@@ -59,7 +47,7 @@ impl<T: Clone> Held<T> {
     }
 
     /// A token for the batch; never 0.
-    pub(crate) fn add(&self, what: T, hold: Duration) -> u64 {
+    pub fn add(&self, what: T, hold: Duration) -> u64 {
         let mut inner = self.lock();
         inner.last_token += 1;
         let token = inner.last_token;
@@ -68,23 +56,28 @@ impl<T: Clone> Held<T> {
         token
     }
 
-    pub(crate) fn get(&self, token: u64) -> Option<T> {
+    /// What the token stands for.
+    #[must_use]
+    pub fn get(&self, token: u64) -> Option<T> {
         let inner = self.lock();
         inner.batches.get(&token).map(|batch| batch.what.clone())
     }
 
-    pub(crate) fn renewed(&self, token: u64, hold: Duration) {
+    /// Redis hands it out again only after so long from now.
+    pub fn renewed(&self, token: u64, hold: Duration) {
         if let Some(batch) = self.lock().batches.get_mut(&token) {
             batch.until = Instant::now() + hold;
         }
     }
 
-    pub(crate) fn forget(&self, token: u64) {
+    /// Held no more.
+    pub fn forget(&self, token: u64) {
         self.lock().batches.remove(&token);
     }
 
     /// Forgets what nobody renewed, and says what is left.
-    pub(crate) fn current(&self) -> Vec<T> {
+    #[must_use]
+    pub fn current(&self) -> Vec<T> {
         let now = Instant::now();
         let mut inner = self.lock();
         inner.batches.retain(|_, batch| batch.until > now);
@@ -93,7 +86,8 @@ impl<T: Clone> Held<T> {
     }
 
     /// All of them, those included that nobody renewed; these are forgotten.
-    pub(crate) fn known(&self) -> Vec<T> {
+    #[must_use]
+    pub fn known(&self) -> Vec<T> {
         let now = Instant::now();
         let mut inner = self.lock();
         let known = inner.batches.values().map(|batch| batch.what.clone());
@@ -102,20 +96,25 @@ impl<T: Clone> Held<T> {
         known
     }
 
-    pub(crate) fn tokens(&self) -> Vec<u64> {
-        self.lock().batches.keys().copied().collect()
+    /// Nothing is held any more.
+    pub fn forget_all(&self) {
+        self.lock().batches.clear();
     }
 }
 
 /// Leaves the mark of something astray unless it is cleared: Redis may think that we hold what no batch has.
-pub(crate) struct Marked<'a>(&'a AtomicBool);
+#[derive(Debug)]
+pub struct Marked<'a>(&'a AtomicBool);
 
 impl<'a> Marked<'a> {
-    pub(crate) const fn on(astray: &'a AtomicBool) -> Self {
+    /// Whoever is dropped from here on leaves the mark.
+    #[must_use]
+    pub const fn on(astray: &'a AtomicBool) -> Self {
         Self(astray)
     }
 
-    pub(crate) fn clear(self) {
+    /// Nothing went astray.
+    pub fn clear(self) {
         std::mem::forget(self);
     }
 }
@@ -124,4 +123,24 @@ impl Drop for Marked<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
+}
+
+/// What a script's answer means that says how many of the entries it was given were not ours.
+///
+/// # Errors
+/// [`QueueError::NotHeld`] when there was any.
+pub const fn all_ours(lost: u64) -> Result<(), QueueError> {
+    if lost == 0 {
+        Ok(())
+    } else {
+        Err(QueueError::NotHeld)
+    }
+}
+
+/// A name that no two processes share.
+#[must_use]
+pub fn own_name(random: &dyn Random) -> String {
+    let mut name = [0; 8];
+    random.fill(&mut name);
+    format!("{:016x}", u64::from_be_bytes(name))
 }
