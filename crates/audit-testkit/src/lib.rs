@@ -9,6 +9,7 @@
 //! | [`wait`] | waiting for a condition instead of for a time |
 //! | [`net`] | free ports |
 //! | [`redis`] | a Redis of the test's own |
+//! | `s3` (feature `s3`) | a server that speaks S3, on a directory |
 //! | [`fault_proxy`] | cutting, freezing, halving and refusing connections to any server |
 //! | [`postgres`] | a private PostgreSQL server: kill -9, restart, a standby |
 //! | [`pgbouncer`] | a pooler in front of it |
@@ -51,6 +52,8 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod rooms;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod script;
 pub mod tidy;
 pub mod wait;
