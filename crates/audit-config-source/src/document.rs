@@ -85,6 +85,10 @@ impl Mark {
 }
 
 /// What a fetch found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a fetch, and it is taken apart at once"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
     /// What was there the last time.

@@ -112,7 +112,7 @@ const ASSEMBLERS: [&str; 5] = [
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
@@ -163,6 +163,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ),
     ("audit-telemetry", &["audit-runtime"]),
     ("audit-config", &["audit-runtime"]),
+    ("audit-config-source", &["audit-runtime"]),
     (
         "audit-http",
         &[
@@ -180,7 +181,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 11] = [
+const BELONGS: [(&[&str], &[&str]); 14] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
@@ -201,10 +202,15 @@ const BELONGS: [(&[&str], &[&str]); 11] = [
     // For what a replaced system encrypted, and nothing else.
     (&["audit-integrity"], &["aes-gcm", "md-5"]),
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
+    (&["audit-http", "auditctl"], &["axum", "hyper"]),
+    // The testkit's server that speaks S3 is served by it.
     (
-        &["audit-http", "auditctl"],
-        &["axum", "hyper", "hyper-util"],
+        &["audit-http", "auditctl", "audit-testkit"],
+        &["hyper-util"],
     ),
+    (&["audit-config-source"], &["rust-s3"]),
+    // The client inside of rust-s3 is another version of the one that auditctl has.
+    (&["auditctl", "audit-config-source"], &["reqwest"]),
     (
         &["audit-http"],
         &["tower", "tower-http", "utoipa", "async-compression"],
@@ -213,10 +219,7 @@ const BELONGS: [(&[&str], &[&str]); 11] = [
         &["audit-telemetry"],
         &["metrics-exporter-prometheus", "tracing-subscriber"],
     ),
-    (
-        &["auditctl"],
-        &["reqwest", "indicatif", "comfy-table", "csv", "glob"],
-    ),
+    (&["auditctl"], &["indicatif", "comfy-table", "csv", "glob"]),
     (
         &["auditctl", "audit-process", "worker", "audit-ingest"],
         &["clap"],
