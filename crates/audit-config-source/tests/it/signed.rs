@@ -41,7 +41,7 @@ async fn a_signature_beside_the_object_is_raw_or_in_base64() {
     let signer = signer(7);
     let source = source(OBJECT, &settings(server.address()), signed_by(&signer));
     let signature = signer.sign(TEXT);
-    let line = format!("{}\n", BASE64_STANDARD.encode(&signature));
+    let line = format!("{}\n", BASE64_STANDARD.encode(signature));
     for content in [signature.as_ref(), line.as_bytes()] {
         server.put(BUCKET, SIG, content);
         let (document, _) = document(&*source).await;
