@@ -71,9 +71,9 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Configuration {
     pub(crate) values: Values,
-    settings: Settings,
-    problems: Vec<ConfigProblem>,
-    warnings: Vec<ConfigWarning>,
+    pub(crate) settings: Settings,
+    pub(crate) problems: Vec<ConfigProblem>,
+    pub(crate) warnings: Vec<ConfigWarning>,
 }
 
 impl Configuration {
@@ -154,6 +154,12 @@ impl Configuration {
     #[must_use]
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings
+    }
+
+    /// What holds. Means nothing while there are problems.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The settings and the warnings, when nothing is wrong.

@@ -5,6 +5,7 @@
 //! one; all problems are told at once, each with its place. Everything that is said of a key anywhere (`docs/configuration.md`,
 //! the JSON Schema, problems, printed trees) comes from one declaration of it, in `keys`.
 
+mod change;
 mod check;
 mod configuration;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod toml_text;
 mod tree;
 mod values;
 
+pub use change::Change;
 pub use configuration::{ConfigFile, Configuration, Format, Override};
 pub use lookup::{Lookup, Surroundings};
 pub use place::Place;
@@ -39,7 +41,7 @@ pub use schema::json_schema;
 pub use secret::Secret;
 pub use settings::{
     BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, OnMismatch,
-    PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings, Settings,
-    SourceQueue, SourceSettings, StoreSettings,
+    OnRestartKeys, PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings,
+    ReloadSettings, Settings, SourceQueue, SourceSettings, StoreSettings,
 };
 pub use tree::default_config;

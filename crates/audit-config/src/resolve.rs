@@ -6,8 +6,8 @@ use crate::problem::{ConfigProblem, ConfigWarning};
 use crate::secret::Secret;
 use crate::settings::{
     BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, OnMismatch,
-    PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings, Settings,
-    SourceSettings, StoreSettings,
+    OnRestartKeys, PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings,
+    ReloadSettings, Settings, SourceSettings, StoreSettings,
 };
 use crate::values::{Value, Values};
 
@@ -62,6 +62,15 @@ pub(crate) fn resolve(values: &mut Values, problems: &mut Vec<ConfigProblem>) ->
         drain_delay: values.millis("shutdown.drainDelayMs"),
         shutdown_grace: values.millis("shutdown.graceMs"),
         sources,
+        reload: ReloadSettings {
+            poll: values.millis("configuration.pollMs"),
+            watch: values.millis("configuration.watchMs"),
+            on_restart_keys: if values.is("configuration.onRestartKeys", "refuse") {
+                OnRestartKeys::Refuse
+            } else {
+                OnRestartKeys::Defer
+            },
+        },
         proofs: ProofSettings {
             smart_logs: on_mismatch(values, "proofs.smartLogs"),
             pake: on_mismatch(values, "proofs.pake"),

@@ -55,6 +55,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// `sources`: queues of other systems that workers empty.
     pub sources: Vec<SourceSettings>,
+    /// `configuration.*`: how a change of the configuration is noticed and taken.
+    pub reload: ReloadSettings,
     /// `proofs.*`: what is done with events whose producer's own hash or signature does not match.
     pub proofs: ProofSettings,
 }
@@ -250,6 +252,26 @@ pub enum SourceQueue {
         /// `failedMax`: items in that list, at most.
         failed_max: u64,
     },
+}
+
+/// `configuration.*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// `configuration.pollMs`: time between two looks at the source; zero never looks by itself. Default 30,000.
+    pub poll: Duration,
+    /// `configuration.watchMs`: how long a change is watched before it counts as good; zero does not watch. Default 30,000.
+    pub watch: Duration,
+    /// `configuration.onRestartKeys`.
+    pub on_restart_keys: OnRestartKeys,
+}
+
+/// What is done with a change of keys that need a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRestartKeys {
+    /// The rest is applied; they are named and wait for the next start.
+    Defer,
+    /// Nothing is applied.
+    Refuse,
 }
 
 /// `proofs.*`.

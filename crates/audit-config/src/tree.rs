@@ -105,7 +105,7 @@ impl Configuration {
     }
 }
 
-fn redacted(value: &Value) -> Json {
+pub(crate) fn redacted(value: &Value) -> Json {
     let secret = |secret: &Secret| Json::from(redact::address(secret.expose()));
     match value {
         Value::Text(text) => Json::from(text.as_str()),

@@ -35,7 +35,7 @@ pub(crate) struct Given {
 }
 
 /// What was given, and what stands in for what was not.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Values {
     given: BTreeMap<&'static str, Given>,
     /// Every key that was asked for.
@@ -47,6 +47,18 @@ impl Values {
     /// What stands at a path now; the newest wins.
     pub(crate) fn put(&mut self, path: &'static str, value: Value, origin: Origin) {
         self.given.insert(path, Given { value, origin });
+    }
+
+    /// Makes a key what it is in another.
+    pub(crate) fn take_from(&mut self, other: &Self, path: &'static str) {
+        match other.given.get(path) {
+            Some(given) => self.given.insert(path, given.clone()),
+            None => self.given.remove(path),
+        };
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Given) -> bool) {
+        self.given.retain(|_path, given| keep(given));
     }
 
     pub(crate) fn given(&self, path: &str) -> Option<&Given> {

@@ -2,7 +2,7 @@
 --
 -- `position` is ledger * 2^48 + leaf index; the directory ledger is -1. The names are those of the SQLite store's schema.
 -- Nothing here is ever deleted from or updated but: ledger_head, lease, receipt_total, dead_letter, api_key, cursor,
--- verification_run, probe.
+-- verification_run, config_version, config_report, probe.
 
 -- Roles belong to the whole server: another database may be making them this moment.
 DO $$
@@ -193,6 +193,35 @@ CREATE TABLE audit.verification_run (
 );
 CREATE INDEX verification_run_by_time ON audit.verification_run (at, id);
 
+-- What processes were to run with; the documents themselves are never here. state: 0 watched, 1 in force, 2 rolled back.
+CREATE TABLE audit.config_version (
+    config         text COLLATE "C" NOT NULL,
+    number         bigint           NOT NULL,
+    sha256         bytea            NOT NULL,
+    source         text COLLATE "C" NOT NULL,
+    source_version text COLLATE "C",
+    by_whom        text COLLATE "C" NOT NULL,
+    restores       bigint,
+    changes        text COLLATE "C" NOT NULL,
+    published_at   timestamptz      NOT NULL,
+    watch_until    timestamptz      NOT NULL,
+    state          smallint         NOT NULL,
+    concluded_at   timestamptz,
+    reason         text COLLATE "C",
+    PRIMARY KEY (config, number)
+);
+
+-- taken: 0 applied, 1 waiting, 2 failed.
+CREATE TABLE audit.config_report (
+    config  text COLLATE "C" NOT NULL,
+    number  bigint           NOT NULL,
+    process text COLLATE "C" NOT NULL,
+    taken   smallint         NOT NULL,
+    detail  text COLLATE "C" NOT NULL,
+    at      timestamptz      NOT NULL,
+    PRIMARY KEY (config, number, process)
+);
+
 -- Events older than this month share one partition.
 INSERT INTO audit.meta (key, value)
 VALUES ('oldest_month', to_char(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '10 years', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
@@ -277,9 +306,11 @@ GRANT SELECT ON ALL TABLES IN SCHEMA audit TO audit_writer, audit_reader;
 REVOKE SELECT ON audit.api_key FROM audit_reader;
 GRANT INSERT ON audit.meta, audit.probe, audit.ledger, audit.ledger_head, audit.ledger_chunk, audit.ledger_tile,
     audit.ledger_control, audit.audit_event, audit.checkpoint, audit.receipt, audit.receipt_total, audit.dead_letter,
-    audit.lease, audit.api_key, audit.cursor, audit.verification_run TO audit_writer;
-GRANT UPDATE ON audit.probe, audit.ledger_head, audit.lease, audit.receipt_total, audit.cursor, audit.verification_run TO audit_writer;
+    audit.lease, audit.api_key, audit.cursor, audit.verification_run, audit.config_version, audit.config_report TO audit_writer;
+GRANT UPDATE ON audit.probe, audit.ledger_head, audit.lease, audit.receipt_total, audit.cursor, audit.verification_run,
+    audit.config_report TO audit_writer;
+GRANT UPDATE (state, concluded_at, reason) ON audit.config_version TO audit_writer;
 GRANT UPDATE (replayed_at, replayed_as) ON audit.dead_letter TO audit_writer;
 GRANT UPDATE (revoked_at) ON audit.api_key TO audit_writer;
-GRANT DELETE ON audit.dead_letter, audit.verification_run TO audit_writer;
+GRANT DELETE ON audit.dead_letter, audit.verification_run, audit.config_version, audit.config_report TO audit_writer;
 GRANT EXECUTE ON FUNCTION audit.ensure_partition(timestamptz) TO audit_writer, audit_maintainer;

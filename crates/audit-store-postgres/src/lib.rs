@@ -4,6 +4,7 @@ pub mod bench;
 mod checkpoints;
 mod code;
 mod commit;
+mod config;
 mod copy;
 mod database;
 mod dead_letters;

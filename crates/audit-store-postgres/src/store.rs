@@ -99,6 +99,7 @@ impl PostgresStore {
             api_keys: Arc::clone(database) as _,
             cursors: Arc::clone(database) as _,
             runs: Arc::clone(database) as _,
+            configs: Arc::clone(database) as _,
             text: None,
             migrations: Arc::clone(database) as _,
         }

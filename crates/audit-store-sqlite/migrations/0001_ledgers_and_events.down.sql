@@ -1,4 +1,6 @@
 -- Takes migration 1 back: everything goes. Children before parents.
+DROP TABLE config_report;
+DROP TABLE config_version;
 DROP TABLE verification_run;
 DROP TABLE cursor;
 DROP TABLE api_key_organization;

@@ -162,3 +162,32 @@ CREATE TABLE verification_run (
     report TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX verification_run_by_time ON verification_run (at, id);
+
+-- What the process was to run with; the documents themselves are never here. state: 0 watched, 1 in force, 2 rolled back.
+CREATE TABLE config_version (
+    config         TEXT    NOT NULL,
+    number         INTEGER NOT NULL,
+    sha256         BLOB    NOT NULL,
+    source         TEXT    NOT NULL,
+    source_version TEXT,
+    by_whom        TEXT    NOT NULL,
+    restores       INTEGER,
+    changes        TEXT    NOT NULL,
+    published_at   INTEGER NOT NULL,
+    watch_until    INTEGER NOT NULL,
+    state          INTEGER NOT NULL,
+    concluded_at   INTEGER,
+    reason         TEXT,
+    PRIMARY KEY (config, number)
+) STRICT, WITHOUT ROWID;
+
+-- taken: 0 applied, 1 waiting, 2 failed.
+CREATE TABLE config_report (
+    config  TEXT    NOT NULL,
+    number  INTEGER NOT NULL,
+    process TEXT    NOT NULL,
+    taken   INTEGER NOT NULL,
+    detail  TEXT    NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (config, number, process)
+) STRICT, WITHOUT ROWID;

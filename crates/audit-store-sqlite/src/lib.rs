@@ -5,6 +5,7 @@ pub mod bench;
 mod checkpoints;
 mod code;
 mod commit;
+mod config;
 mod connection;
 mod database;
 mod dead_letters;

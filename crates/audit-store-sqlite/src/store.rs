@@ -109,6 +109,7 @@ impl SqliteStore {
             api_keys: Arc::clone(database) as _,
             cursors: Arc::clone(database) as _,
             runs: Arc::clone(database) as _,
+            configs: Arc::clone(database) as _,
             text: database
                 .text
                 .as_ref()

@@ -2,6 +2,9 @@
 //!
 //! These numbers and texts are stored for ever: adding is allowed, changing is not.
 
+use std::time::Duration;
+
+use crate::config::{ConfigState, ConfigTaken};
 use crate::{DeadLetterReason, Role, StoreError, Via};
 use audit_event::{Classification, Severity, Status};
 use audit_integrity::head::LedgerState;
@@ -292,6 +295,52 @@ fn malformed(what: String) -> StoreError {
 
 fn refused(reason: String) -> StoreError {
     StoreError::Refused { reason }
+}
+
+/// A version's state without the time that is left of its watch.
+#[must_use]
+pub const fn config_state_code(state: ConfigState) -> i16 {
+    match state {
+        ConfigState::Watched(_) => 0,
+        ConfigState::InForce => 1,
+        ConfigState::RolledBack => 2,
+    }
+}
+
+/// A version's state, with what is left of its watch.
+///
+/// # Errors
+/// A number that no state has.
+pub fn config_state_of(code: i64, left: Duration) -> Result<ConfigState, StoreError> {
+    match code {
+        0 => Ok(ConfigState::Watched(left)),
+        1 => Ok(ConfigState::InForce),
+        2 => Ok(ConfigState::RolledBack),
+        _ => Err(malformed(format!("state {code} of a configuration"))),
+    }
+}
+
+/// How a process took a version.
+#[must_use]
+pub const fn config_taken_code(taken: ConfigTaken) -> i16 {
+    match taken {
+        ConfigTaken::Applied => 0,
+        ConfigTaken::Waiting => 1,
+        ConfigTaken::Failed => 2,
+    }
+}
+
+/// How a process took a version.
+///
+/// # Errors
+/// A number that none has.
+pub fn config_taken_of(code: i64) -> Result<ConfigTaken, StoreError> {
+    match code {
+        0 => Ok(ConfigTaken::Applied),
+        1 => Ok(ConfigTaken::Waiting),
+        2 => Ok(ConfigTaken::Failed),
+        _ => Err(malformed(format!("report {code} of a configuration"))),
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 
 pub mod books;
 pub mod commits;
+pub mod config;
 pub mod dead_letters;
 pub mod leases;
 pub mod ledgers;
@@ -60,6 +61,10 @@ macro_rules! conformance_tests {
             books::runs_are_replaced_and_the_newest_hundred_stay,
             books::api_keys_are_kept_and_revoked_once,
             books::the_deployment_id_is_written_once,
+            config::versions_of_a_configuration_follow_each_other,
+            config::a_watched_version_is_rolled_back_once,
+            config::of_two_who_publish_a_configuration_one_wins,
+            config::reports_and_versions_of_configurations_are_kept_and_bounded,
             commits::a_commit_is_durable_and_delivered_again_stores_nothing,
             commits::a_commit_of_books_alone_leaves_the_head,
             commits::an_event_that_is_stored_already_takes_the_whole_commit_back,
@@ -123,6 +128,7 @@ mod tests {
         let areas = [
             ("books", include_str!("conformance/books.rs")),
             ("commits", include_str!("conformance/commits.rs")),
+            ("config", include_str!("conformance/config.rs")),
             ("dead_letters", include_str!("conformance/dead_letters.rs")),
             ("leases", include_str!("conformance/leases.rs")),
             ("ledgers", include_str!("conformance/ledgers.rs")),

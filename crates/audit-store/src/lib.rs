@@ -5,6 +5,7 @@
 
 pub mod checkpoints;
 pub mod code;
+pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod dead_letters;
@@ -19,6 +20,9 @@ pub mod tiles;
 pub mod work;
 
 pub use checkpoints::Checkpoints;
+pub use config::{
+    ConfigReport, ConfigState, ConfigTaken, ConfigVersion, ConfigVersions, NewConfigVersion,
+};
 pub use dead_letters::{
     DeadLetter, DeadLetterFilter, DeadLetterReason, DeadLetters, NewDeadLetter,
 };
@@ -48,6 +52,7 @@ pub struct Store {
     pub api_keys: Arc<dyn ApiKeys>,
     pub cursors: Arc<dyn Cursors>,
     pub runs: Arc<dyn Runs>,
+    pub configs: Arc<dyn ConfigVersions>,
     pub text: Option<Arc<dyn TextIndex>>,
     pub migrations: Arc<dyn Migrations>,
 }

@@ -112,7 +112,7 @@ const ASSEMBLERS: [&str; 5] = [
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
@@ -164,6 +164,16 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("audit-telemetry", &["audit-runtime"]),
     ("audit-config", &["audit-runtime"]),
     ("audit-config-source", &["audit-runtime"]),
+    (
+        "audit-reload",
+        &[
+            "audit-config",
+            "audit-config-source",
+            "audit-event",
+            "audit-runtime",
+            "audit-store",
+        ],
+    ),
     (
         "audit-http",
         &[

@@ -127,4 +127,25 @@ pub(super) const KEYS: &[Key] = &[
         reload: Restart,
         meaning: "How long each group of tasks may take to end.",
     },
+    Key {
+        path: "configuration.pollMs",
+        kind: MILLIS,
+        default: Standard::Whole(30_000),
+        reload: Now,
+        meaning: "Time between two looks at where the configuration comes from; 0: it is looked at when asked only.",
+    },
+    Key {
+        path: "configuration.watchMs",
+        kind: crate::key::millis(0, 3_600_000),
+        default: Standard::Whole(30_000),
+        reload: Now,
+        meaning: "How long a change is watched: when a part that it concerns begins to fail meanwhile, what held before is put back. 0: it is not watched.",
+    },
+    Key {
+        path: "configuration.onRestartKeys",
+        kind: OneOf(&["defer", "refuse"]),
+        default: Standard::Text("defer"),
+        reload: Now,
+        meaning: "A change of keys that need a restart: `defer` applies the others, and names those until the next start; `refuse` applies nothing.",
+    },
 ];

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bad;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod printing;

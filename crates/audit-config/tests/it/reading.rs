@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use audit_config::{
     BatchSettings, BreakerSettings, CompatSettings, ConfigProblem, IngestSettings, LogFormat,
-    OnMismatch, PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings,
-    Secret, Settings, SourceQueue, SourceSettings, StoreSettings,
+    OnMismatch, OnRestartKeys, PostgresSettings, ProofSettings, QueueBackend, QueueSettings,
+    RedisSettings, ReloadSettings, Secret, Settings, SourceQueue, SourceSettings, StoreSettings,
 };
 
 fn read(text: &str) -> Result<Settings, Vec<ConfigProblem>> {
@@ -49,7 +49,8 @@ fn every_key_is_read() {
             "http":{"bodyBytesMax":2048,"itemsMax":5},"accept":{"maxAheadMs":1},"shutdown":{"drainDelayMs":2,"graceMs":3},
             "sources":[{"kind":"bullmq","queueName":"jobs","prefix":"b","form":"pake","deadLetterQueue":"dead","organizationId":"acme",
                         "url":"redis://other","holdMs":2000},{"kind":"redisList","failedMax":0}],
-            "proofs":{"smartLogs":"deadLetter","pake":"record"}}"#,
+            "proofs":{"smartLogs":"deadLetter","pake":"record"},
+            "configuration":{"pollMs":0,"watchMs":21,"onRestartKeys":"refuse"}}"#,
     );
     let expected = Settings {
         data_dir: "/srv/audit".into(),
@@ -129,6 +130,11 @@ fn every_key_is_read() {
                 told_apart_by: None,
             },
         ],
+        reload: ReloadSettings {
+            poll: Duration::ZERO,
+            watch: Duration::from_millis(21),
+            on_restart_keys: OnRestartKeys::Refuse,
+        },
         proofs: ProofSettings {
             smart_logs: OnMismatch::DeadLetter,
             pake: OnMismatch::Record,

@@ -13,7 +13,7 @@ use super::super::measure::{checkpointed, millis, rate, to_usize};
 use super::super::process::Process;
 use super::costs::{Costs, Meter, postmaster};
 use super::place::{Place, Site, usage};
-use super::{Args, LANES};
+use super::{Args, CONNECTIONS};
 use crate::error::CliError;
 use crate::progress;
 
@@ -158,7 +158,7 @@ pub(super) async fn deployed(args: &Args, place: &Place) -> Result<Report, CliEr
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         events: args.events,
         batch: args.batch,
-        lanes: LANES,
+        lanes: args.lanes,
         durability,
         median: Median::of(&runs),
         runs,
@@ -236,8 +236,7 @@ impl Bench<'_> {
         let mut fastest: Option<Reference> = None;
         for (transaction_rows, copies) in &self.copies {
             let (_name, address) = self.place.database().await?;
-            let opened =
-                bench::Reference::open(&address, Arc::clone(copies), usize::from(LANES)).await;
+            let opened = bench::Reference::open(&address, Arc::clone(copies), CONNECTIONS).await;
             let opened = opened.map_err(|error| usage(&error))?;
             self.place.postgres.settle().await;
             let before = meter.read().await;

@@ -1,4 +1,4 @@
-//! `bench deployed`: `audit-ingest`, a worker with two lanes, PostgreSQL and Redis, each number beside a bare COPY of the same rows.
+//! `bench deployed`: `audit-ingest`, a worker, PostgreSQL and Redis, each number beside a bare COPY of the same rows.
 
 mod costs;
 mod measure;
@@ -11,8 +11,8 @@ use crate::error::{CliError, Verdict};
 use crate::output::Output;
 use place::Place;
 
-/// Lanes of the measured worker, and connections of the reference.
-const LANES: u16 = 2;
+/// Connections of the reference.
+const CONNECTIONS: usize = 2;
 
 /// Arguments of `bench deployed`.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Connections that send batches.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=256))]
     batch_connections: u64,
+    /// Lanes of the measured worker, each on a ledger of its own. The reference has two connections, whatever is said here.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    lanes: u16,
     /// Events a second while the time until stored is measured; half of the rate measured before when not given.
     #[arg(long, value_name = "EVENTS_A_SECOND")]
     rate: Option<u64>,

@@ -14,7 +14,7 @@ use audit_store_postgres::bench::Server as PostgresServer;
 
 use super::super::measure;
 use super::super::process::{Process, program};
-use super::{Args, LANES};
+use super::Args;
 use crate::error::CliError;
 
 /// Time between two looks at the receipts: one small query each.
@@ -92,8 +92,8 @@ impl Place {
         let events = self.args.events * 2;
         let config = serde_json::json!({
             "keys": { "dir": directory.path().join("keys") },
-            "ledgers": LANES,
-            "lanes": LANES,
+            "ledgers": self.args.lanes,
+            "lanes": self.args.lanes,
             "store": { "backend": "postgres", "url": "${AUDIT_BENCH_STORE}" },
             "queue": {
                 "backend": "redis", "url": "${AUDIT_BENCH_QUEUE}", "queueName": name,
