@@ -152,6 +152,10 @@ const ROOMS: [(&str, &[&str]); 20] = [
         &["audit-event", "audit-integrity", "audit-runtime"],
     ),
     (
+        "audit-monitor",
+        &["audit-event", "audit-integrity", "audit-runtime"],
+    ),
+    (
         "audit-pipeline",
         &[
             "audit-event",
@@ -191,7 +195,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 14] = [
+const BELONGS: [(&[&str], &[&str]); 15] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
@@ -209,6 +213,7 @@ const BELONGS: [(&[&str], &[&str]); 14] = [
         ],
     ),
     (&["audit-process"], &["tikv-jemallocator"]),
+    (&["audit-monitor"], &["rsigma-parser", "rsigma-eval"]),
     // For what a replaced system encrypted, and nothing else.
     (&["audit-integrity"], &["aes-gcm", "md-5"]),
     // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
@@ -248,7 +253,7 @@ const BELONGS: [(&[&str], &[&str]); 14] = [
 ];
 
 /// What the pure rooms and the ports do not know: transport, storage, run time, logs, foreign encodings.
-const NEVER: [(&str, &[&str]); 5] = [
+const NEVER: [(&str, &[&str]); 6] = [
     (
         "audit-event",
         &[
@@ -273,6 +278,10 @@ const NEVER: [(&str, &[&str]); 5] = [
             "serde_json",
             "rustix",
         ],
+    ),
+    (
+        "audit-monitor",
+        &["tokio", "tokio-util", "tracing", "metrics", "rustix"],
     ),
     ("audit-runtime", &["serde", "serde_json", "rustix"]),
     ("audit-store", &["serde", "serde_json", "rustix"]),
