@@ -112,7 +112,7 @@ const ASSEMBLERS: [&str; 5] = [
 const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
