@@ -48,7 +48,6 @@ fn embedded(settings: &Settings) -> audit::Settings {
     embedded.lane.batch_by_depth = deployed::batch_by_depth(&settings.batch);
     embedded.lane.batch_bytes_max = settings.batch.bytes_max;
     embedded.lane.proofs = deployed::proofs(settings.proofs);
-    embedded.breaker.failures_max = settings.breaker.failures;
-    embedded.breaker.pause = settings.breaker.pause;
+    embedded.breaker = deployed::breaker(&settings.breaker);
     embedded
 }

@@ -7,6 +7,7 @@
 
 mod change;
 mod check;
+mod components;
 mod configuration;
 #[cfg(test)]
 mod document;
@@ -33,6 +34,7 @@ mod tree;
 mod values;
 
 pub use change::Change;
+pub use components::components_of;
 pub use configuration::{ConfigFile, Configuration, Format, Override};
 pub use lookup::{Lookup, Surroundings};
 pub use place::Place;

@@ -1,18 +1,18 @@
 //! Around every request: its place among the others, its bytes, its time, its measurement.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::budget::Budget;
 use crate::metric;
 use crate::problem::HttpProblem;
-use crate::state::AppState;
+use crate::state::{AppState, HttpSettings};
 
 /// Bytes of bodies in memory at once, over all requests: four bodies of the largest size.
 const BODIES_AT_ONCE: usize = 4;
@@ -32,16 +32,48 @@ const BOUNDED: [&str; 6] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
     places: Arc<Semaphore>,
-    budget: Budget,
+    bodies: Arc<Bodies>,
     longest: Duration,
+}
+
+/// The bytes that bodies may take, by the size of a body that is allowed now.
+#[derive(Debug)]
+struct Bodies {
+    settings: watch::Receiver<Arc<HttpSettings>>,
+    /// The size, and its budget; held for moments only.
+    current: Mutex<(usize, Budget)>,
+}
+
+impl Bodies {
+    fn new(settings: watch::Receiver<Arc<HttpSettings>>) -> Self {
+        let size = settings.borrow().body_bytes_max;
+        Self {
+            settings,
+            current: Mutex::new((size, budget_of(size))),
+        }
+    }
+
+    /// Requests that began under another size have that one's budget to their end.
+    fn budget(&self) -> Budget {
+        let size = self.settings.borrow().body_bytes_max;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != size {
+            *current = (size, budget_of(size));
+        }
+        current.1.clone()
+    }
+}
+
+fn budget_of(size: usize) -> Budget {
+    Budget::new(size.saturating_mul(BODIES_AT_ONCE))
 }
 
 impl Guard {
     pub(crate) fn new(state: &AppState) -> Self {
-        let settings = &state.settings;
+        let settings = state.settings();
         Self {
             places: Arc::new(Semaphore::new(settings.concurrency_max)),
-            budget: Budget::new(settings.body_bytes_max.saturating_mul(BODIES_AT_ONCE)),
+            bodies: Arc::new(Bodies::new(state.settings.clone())),
             longest: settings.request_timeout,
         }
     }
@@ -59,7 +91,7 @@ pub(crate) async fn guarded(
     let needs_place = BOUNDED
         .iter()
         .any(|begin| request.uri().path().starts_with(begin));
-    request.extensions_mut().insert(guard.budget.clone());
+    request.extensions_mut().insert(guard.bodies.budget());
     let place = needs_place.then(|| guard.places.try_acquire());
     let response = match place {
         Some(Err(_all_taken)) => {

@@ -92,7 +92,7 @@ fn wish(state: &AppState, params: IngestParams, headers: &HeaderMap) -> HttpResu
     let longest = Duration::from_secs(60);
     let timeout = params
         .timeout_ms
-        .map_or(state.settings.ack_timeout, Duration::from_millis)
+        .map_or(state.settings().ack_timeout, Duration::from_millis)
         .min(longest);
     Ok(Wish {
         form,
@@ -140,7 +140,7 @@ struct Ingest<'a> {
 impl Ingest<'_> {
     /// A body that is one document: cut into items, never copied.
     async fn whole(&self, headers: &HeaderMap, body: Body, held: &mut Held) -> HttpResult<Answer> {
-        let settings = &self.state.settings;
+        let settings = self.state.settings();
         let reading = body::read_whole(headers, body, settings.body_bytes_max, held);
         let body = tokio::time::timeout(settings.request_timeout, reading).await;
         let body = body.map_err(|_elapsed| body::slow())??;
@@ -159,7 +159,7 @@ impl Ingest<'_> {
     /// A body of lines. When it cannot be read to its end, what was accepted before is answered all the same.
     async fn lines(&self, headers: &HeaderMap, body: Body, held: &mut Held) -> HttpResult<Answer> {
         held.grow(ndjson::MEMORY)?;
-        let settings = &self.state.settings;
+        let settings = self.state.settings();
         let bytes_max = settings.body_bytes_max.saturating_mul(LINES_FACTOR);
         let reader = body::reader(headers, body)?;
         let mut lines = Lines::new(reader, bytes_max, settings.request_timeout);

@@ -50,7 +50,7 @@ pub(crate) async fn get_events(
     let scope = scope(&principal, search.filter.organization_id.as_ref());
     let after = match &search.cursor {
         Some(text) => Some(cursor::open(
-            &state.settings.cursor_key,
+            &state.settings().cursor_key,
             &search.binding(&principal),
             text,
         )?),
@@ -73,7 +73,7 @@ pub(crate) async fn get_events(
         .collect::<Result<_, _>>()?;
     let next_cursor = page
         .next
-        .map(|position| cursor::seal(&state.settings.cursor_key, &binding, &position));
+        .map(|position| cursor::seal(&state.settings().cursor_key, &binding, &position));
     Ok(Json(PageBody {
         events,
         next_cursor,

@@ -16,13 +16,15 @@ use audit_runtime::{Clock, Random};
 use audit_store::Store;
 use audit_store::tiles::Tiles;
 use serde::{Deserialize, Deserializer};
+use tokio::sync::watch;
 
 use crate::auth::KeyCache;
 use crate::compat::AnonymousWriters;
 use crate::compat::last_minute::LastMinute;
 use crate::read_audit::ReadAudit;
 
-/// Bounds of the HTTP surface.
+/// Bounds of the HTTP surface. While it serves, each request goes by those in force when it is looked at; `request_timeout`,
+/// `concurrency_max` and `cursor_key` hold as it began.
 #[derive(Clone)]
 pub struct HttpSettings {
     /// Bytes of a request body at most, before and after decompression.
@@ -155,7 +157,8 @@ pub struct AppState {
     pub process: Arc<dyn Fn() -> ProcessStatus + Send + Sync>,
     /// Bounds what each API key may send; no bound when absent.
     pub rates: Option<Arc<KeyRates>>,
-    pub settings: Arc<HttpSettings>,
+    /// Whoever configures the surface replaces them. Without a sender they stay as they are.
+    pub settings: watch::Receiver<Arc<HttpSettings>>,
     pub key_cache: Arc<KeyCache>,
     pub read_audit: Arc<ReadAudit>,
     /// What the monitoring path of the list worker compares with.
@@ -163,6 +166,11 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// The bounds of this moment; a request asks once for those that belong together.
+    pub(crate) fn settings(&self) -> Arc<HttpSettings> {
+        Arc::clone(&self.settings.borrow())
+    }
+
     /// The time by this process's clock.
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::clamped(self.clock.now_micros())

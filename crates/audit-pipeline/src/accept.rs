@@ -112,6 +112,11 @@ impl Acceptor {
         })
     }
 
+    /// Refuses events that say they happened further ahead than this, from the next item on.
+    pub fn set_max_ahead(&self, max_ahead: Duration) {
+        self.drafter.set_max_ahead(max_ahead);
+    }
+
     /// Items refused since the process started.
     #[must_use]
     pub fn rejected(&self) -> u64 {

@@ -24,7 +24,7 @@ use audit_queue::{Consumer, Producer};
 use audit_runtime::{Backoff, Breaker, Clock, Random, ShutdownSignal};
 use audit_store::{Lease, Store};
 use futures::FutureExt;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::hubs::Settlements;
 use crate::metric;
@@ -37,7 +37,8 @@ use state::LaneState;
 
 pub use proof::{OnMismatch, ProofPolicy};
 
-/// Bounds of a lane.
+/// Bounds of a lane. A lane that follows others ([`Lane::following`]) takes `batch_by_depth`, `batch_bytes_max` and `proofs` from
+/// them, all three once a batch; the rest holds as it began.
 #[derive(Debug, Clone)]
 pub struct LaneSettings {
     /// Deliveries of one batch by depth of the queue, in events: (more than, deliveries), largest first. The list worker's
@@ -94,6 +95,8 @@ pub struct LaneParts {
 pub struct Lane {
     parts: LaneParts,
     settings: LaneSettings,
+    /// Whoever configures the lane replaces them; each batch takes them as they are then.
+    current: watch::Receiver<LaneSettings>,
     ledger: LedgerId,
     origin: Origin,
     owner: String,
@@ -156,9 +159,12 @@ impl Lane {
         origin: Origin,
         owner: String,
     ) -> Self {
+        // Receivers keep the last value when the sender is gone.
+        let (_fixed, current) = watch::channel(settings.clone());
         Self {
             parts,
             settings,
+            current,
             ledger,
             origin,
             owner,
@@ -171,6 +177,14 @@ impl Lane {
     #[must_use]
     pub fn within(mut self, places: Arc<Semaphore>) -> Self {
         self.places = Some(places);
+        self
+    }
+
+    /// Takes what each batch is bound by from these settings, as they are when it is received. What is held already is settled as
+    /// it was received.
+    #[must_use]
+    pub fn following(mut self, settings: watch::Receiver<LaneSettings>) -> Self {
+        self.current = settings;
         self
     }
 
@@ -300,6 +314,7 @@ impl Lane {
         let intake = Intake {
             parts: &self.parts,
             settings: &self.settings,
+            current: &self.current,
             held,
         };
         let mut next = intake.next().await;

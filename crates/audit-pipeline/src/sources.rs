@@ -194,6 +194,11 @@ impl Sources {
         }
     }
 
+    /// As [`Acceptor::set_max_ahead`](crate::Acceptor::set_max_ahead), for items translated from now on.
+    pub fn set_max_ahead(&self, max_ahead: Duration) {
+        self.drafter.set_max_ahead(max_ahead);
+    }
+
     fn orphans(&self) -> MutexGuard<'_, Vec<u64>> {
         // A list of names is whole after any panic.
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner)

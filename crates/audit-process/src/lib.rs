@@ -5,6 +5,7 @@
 //! 0 for a file that would be taken, else 1.
 
 mod configuration;
+mod live;
 mod options;
 mod signals;
 
@@ -16,11 +17,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use audit::{Audit, Health, HttpParts};
 use audit_config::{ConfigWarning, Settings};
-use audit_event::OrganizationId;
-use audit_http::{AnonymousWriters, AppState, HttpSettings, ingest_router, router, serve};
-use audit_runtime::{Random, Shutdown, SystemRandom, Tasks};
+use audit_http::{AppState, ingest_router, router, serve};
+use audit_runtime::{Shutdown, Tasks};
 use tokio::net::TcpListener;
 
+pub use live::{ApplyError, Live};
 use options::Asked;
 pub use options::Options;
 
@@ -102,7 +103,7 @@ async fn serve_until_asked(
         audit_config::LogFormat::Human => audit_telemetry::logs::LogFormat::Human,
         audit_config::LogFormat::Json => audit_telemetry::logs::LogFormat::Json,
     };
-    audit_telemetry::logs::install(format, &settings.log_filter)
+    let logs = audit_telemetry::logs::install(format, &settings.log_filter)
         .context("logs cannot be set up")?;
     let metrics = audit_telemetry::prometheus::install().context("metrics cannot be set up")?;
     for warning in warnings {
@@ -121,9 +122,10 @@ async fn serve_until_asked(
     let Started { audit, key_file } = start(settings).await?;
     let shutdown = Shutdown::new();
     let tasks = Tasks::new();
+    let live = Live::new(audit.clone(), logs, settings, listen);
     let state = audit.http(HttpParts {
         metrics,
-        settings: Some(http_settings(settings, listen)),
+        settings: Some(live.http()),
     });
     let state = not_ready_when_asked_to_end(state, &shutdown);
     greet(settings, address, key_file.as_deref());
@@ -139,7 +141,7 @@ async fn serve_until_asked(
     let drain = async {
         stopping.begun().await;
         // Load balancers see the 503 of /readyz before the listener closes.
-        tokio::time::sleep(settings.drain_delay).await;
+        tokio::time::sleep(live.drain_delay()).await;
         stop_serving.begin();
     };
     let (served, ()) = tokio::join!(serving, drain);
@@ -160,35 +162,6 @@ fn not_ready_when_asked_to_end(mut state: AppState, shutdown: &Shutdown) -> AppS
         components
     });
     state
-}
-
-fn http_settings(settings: &Settings, listen: SocketAddr) -> HttpSettings {
-    let mut cursor_key = [0; 32];
-    SystemRandom.fill(&mut cursor_key);
-    let mut http = HttpSettings::with_cursor_key(cursor_key);
-    http.body_bytes_max = usize::try_from(settings.http_body_bytes_max).unwrap_or(usize::MAX);
-    http.items_max = usize::try_from(settings.http_items_max).unwrap_or(usize::MAX);
-    http.anonymous_writers = anonymous_writers(settings, listen);
-    http
-}
-
-/// Whoever may send without a key here. Told at every start, because it is a door.
-fn anonymous_writers(settings: &Settings, listen: SocketAddr) -> Option<Arc<AnonymousWriters>> {
-    let compat = &settings.compat;
-    let (organization, ranges) = compat.anonymous_at(listen)?;
-    tracing::warn!(
-        organization,
-        ?ranges,
-        "events of this organisation are taken from these addresses without an API key"
-    );
-    let organization = OrganizationId::new(organization);
-    let writers = AnonymousWriters::new(ranges, organization, compat.anonymous_per_second);
-    let writers = if compat.anonymous_writers.is_some() {
-        writers
-    } else {
-        writers.not_through_proxies()
-    };
-    Some(Arc::new(writers))
 }
 
 /// Says where everything is. The last line is the one that scripts wait for.

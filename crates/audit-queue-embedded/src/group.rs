@@ -2,10 +2,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use audit_queue::{Frame, FrameId};
+use audit_queue::{Frame, FrameId, Marks};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
 
-use crate::options::Options;
 use crate::rows::{self, Item, Totals};
 use crate::state::Unwritten;
 
@@ -113,27 +112,18 @@ fn settle(
 /// What decides whether a frame is taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
-    pub(crate) events_max: u64,
-    pub(crate) bytes_max: u64,
+    pub(crate) marks: Marks,
     /// Time of arrival of this group.
     pub(crate) arrived: i64,
 }
 
 impl Rules {
-    pub(crate) const fn new(options: &Options, arrived: i64) -> Self {
-        Self {
-            events_max: options.events_max,
-            bytes_max: options.bytes_max,
-            arrived,
-        }
-    }
-
     /// Our own frames never pass the mark, and one frame always fits into an empty queue, else it never would.
     const fn would_pass_the_mark(&self, totals: &Totals, item: &Item) -> bool {
         let bytes = totals.bytes.saturating_sub(totals.bytes_internal);
         let empty = totals.events == 0 && bytes == 0;
-        let over = totals.events.saturating_add(item.events) > self.events_max
-            || bytes.saturating_add(item.kept) > self.bytes_max;
+        let over = totals.events.saturating_add(item.events) > self.marks.events_max
+            || bytes.saturating_add(item.kept) > self.marks.bytes_max;
         !item.internal && !empty && over
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use audit_queue::FrameLimits;
+use audit_queue::{FrameLimits, Marks};
 
 /// Settings of an embedded queue.
 #[derive(Debug, Clone)]
@@ -26,6 +26,15 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Hard ceiling of the file, in pages of 4,096 bytes; `None`: the file system's.
     pub pages_max: Option<u32>,
+}
+
+impl Options {
+    pub(crate) const fn marks(&self) -> Marks {
+        Marks {
+            events_max: self.events_max,
+            bytes_max: self.bytes_max,
+        }
+    }
 }
 
 impl Default for Options {

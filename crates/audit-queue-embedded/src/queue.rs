@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use audit_queue::{
-    Batch, Budget, Consumer, Depth, Durability, Frame, FrameId, FrameLookup, Payload, Producer,
-    QueueError,
+    Batch, Budget, Consumer, Depth, Durability, Frame, FrameId, FrameLookup, Marks, Payload,
+    Producer, QueueError,
 };
 use audit_runtime::Clock;
 use rusqlite::Connection;
@@ -62,6 +62,7 @@ impl EmbeddedQueue {
         let lookups = Arc::new(Mutex::new(schema::open_reader(path)?));
         let state = State::new(
             opened.totals,
+            options.marks(),
             opened.first_seq,
             options.tail_bytes_max,
             options.hold,
@@ -106,6 +107,11 @@ impl EmbeddedQueue {
             writer: Mutex::new(Some(writer)),
             _lock: lock,
         })
+    }
+
+    /// Refuses by this mark from the next transaction on, instead of that of its options. What waits stays.
+    pub fn set_marks(&self, marks: Marks) {
+        self.shared.state().marks = marks;
     }
 
     /// Writes what was asked before, then ends; every later call answers [`QueueError::Closed`]. Again is fine.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use audit_queue::{Batch, Budget, Delivery, Frame, Payload, SourcePosition};
+use audit_queue::{Batch, Budget, Delivery, Frame, Marks, Payload, SourcePosition};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -19,6 +19,8 @@ const PARTITION: u32 = 0;
 pub(crate) struct State {
     /// As of the last transaction; the writer sets it.
     pub(crate) totals: Totals,
+    /// The writer asks for them before each transaction.
+    pub(crate) marks: Marks,
     /// First frame that was never handed out by this process.
     cursor: u64,
     /// Frames handed out and given back, with their count of deliveries.
@@ -86,12 +88,14 @@ pub(crate) fn memory_of(frame: &Frame) -> usize {
 impl State {
     pub(crate) const fn new(
         totals: Totals,
+        marks: Marks,
         cursor: u64,
         tail_bytes_max: usize,
         hold: Duration,
     ) -> Self {
         Self {
             totals,
+            marks,
             cursor,
             returned: BTreeMap::new(),
             held: BTreeMap::new(),

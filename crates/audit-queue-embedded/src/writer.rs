@@ -256,8 +256,14 @@ impl Writer {
                 error,
                 in_commit: false,
             })?;
-        let totals = self.shared.state().totals;
-        let rules = Rules::new(&self.options, self.clock.now_micros());
+        let (totals, marks) = {
+            let state = self.shared.state();
+            (state.totals, state.marks)
+        };
+        let rules = Rules {
+            marks,
+            arrived: self.clock.now_micros(),
+        };
         let written = group::write(
             &mut self.connection,
             &totals,

@@ -1,13 +1,14 @@
 //! The ports over the stream.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_queue::{
-    Batch, Budget, Consumer, Depth, Durability, Frame, FrameId, FrameLookup, Producer, QueueError,
+    Batch, Budget, Consumer, Depth, Durability, Frame, FrameId, FrameLookup, Marks, Producer,
+    QueueError,
 };
 use audit_redis::{Broken, Call, Held, Lane, Link, Marked, all_ours, own_name};
 use audit_runtime::Random;
@@ -36,6 +37,8 @@ const SCRIPT_ENTRIES_MAX: usize = 1000;
 pub struct RedisQueue {
     link: Link,
     settings: Settings,
+    /// Replaced as a whole; held for moments only.
+    marks: Mutex<Marks>,
     scripts: Scripts,
     keys: Keys,
     /// Our name in the consumer group: random, so that no two processes share one.
@@ -112,6 +115,10 @@ impl RedisQueue {
         let keys = Keys::of(&settings.name);
         Ok(Self {
             link: Link::new(settings.link(), keys.frames.clone(), random)?,
+            marks: Mutex::new(Marks {
+                events_max: settings.events_max,
+                bytes_max: settings.bytes_max,
+            }),
             settings,
             scripts: Scripts::new(),
             keys,
@@ -124,6 +131,16 @@ impl RedisQueue {
             wake: Notify::new(),
             closed: AtomicBool::new(false),
         })
+    }
+
+    /// Refuses by this mark from the next frame on, instead of that of its settings. What waits stays. Every process that puts
+    /// frames in has a mark of its own.
+    pub fn set_marks(&self, marks: Marks) {
+        *self.marks() = marks;
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether frames should be put in now, and how safe they will be.
@@ -212,6 +229,7 @@ impl RedisQueue {
     }
 
     fn enqueue_call(&self, frame: &Frame, kept: &[u8]) -> Call {
+        let marks = *self.marks();
         let script = &self.scripts.enqueue;
         script
             .with(&self.keys.all())
@@ -219,8 +237,8 @@ impl RedisQueue {
             .arg(frame.events.len())
             .arg(u8::from(frame.internal))
             .arg(kept)
-            .arg(self.settings.events_max)
-            .arg(self.settings.bytes_max)
+            .arg(marks.events_max)
+            .arg(marks.bytes_max)
     }
 
     /// Frees what Redis thinks we hold and no batch has. `undo`: it reached nobody, so it was not delivered.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::ports::{Consumer, FrameLookup, Producer};
+use crate::ports::{Consumer, FrameLookup, Marks, Producer};
 
 /// How a case wants its queue.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,9 @@ pub struct Ports {
 pub trait Subject: Send + Sync {
     /// Its ports, as opened last.
     fn ports(&self) -> Ports;
+
+    /// Replaces the high-water mark while the queue works.
+    fn set_marks(&self, marks: Marks);
 
     /// Does what SIGKILL and a new start do: whatever was only in memory is gone, what the process held is held by nobody as
     /// soon as the queue can know.
@@ -87,6 +90,7 @@ fn cases() -> Vec<Case> {
         case!(producing::concurrent_enqueues_are_all_there_once),
         case!(producing::a_dropped_enqueue_may_be_tried_again),
         case!(producing::past_its_mark_it_is_full_and_takes_nothing, small),
+        case!(producing::a_new_mark_holds_at_once_and_costs_nothing_that_waits),
         case!(
             producing::our_own_events_do_not_count_against_the_mark,
             small

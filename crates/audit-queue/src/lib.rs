@@ -12,6 +12,6 @@ pub mod ports;
 pub use error::QueueError;
 pub use frame::{Frame, FrameError, FrameEvent, FrameId, FrameLimits};
 pub use ports::{
-    Batch, Budget, Consumer, Delivery, Depth, Durability, FrameLookup, Payload, Producer, Refused,
-    SourcePosition,
+    Batch, Budget, Consumer, Delivery, Depth, Durability, FrameLookup, Marks, Payload, Producer,
+    Refused, SourcePosition,
 };

@@ -37,6 +37,16 @@ pub struct Depth {
     pub oldest_micros: Option<i64>,
 }
 
+/// How much may wait before a producer is refused (DESIGN §3.3): whichever comes first. A frame that would pass it is refused
+/// unless nothing waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// Producers' events.
+    pub events_max: u64,
+    /// Bytes of producers' frames, as kept.
+    pub bytes_max: u64,
+}
+
 /// **Port.** Putting frames in.
 ///
 /// Durable as the returned [`Durability`] says. Idempotent on [`FrameId`]: a frame that is in the queue, or was settled

@@ -21,8 +21,6 @@ pub enum BreakerState {
 /// Shared by the tasks of one backend; the lock is never held across a wait.
 #[derive(Debug)]
 pub struct Breaker {
-    failures_max: u32,
-    pause: Duration,
     state: Mutex<Inner>,
 }
 
@@ -46,6 +44,7 @@ impl Default for BreakerSettings {
 
 #[derive(Debug)]
 struct Inner {
+    settings: BreakerSettings,
     failures: u32,
     opened_at: Option<Instant>,
     probing: bool,
@@ -56,9 +55,11 @@ impl Breaker {
     #[must_use]
     pub const fn new(failures_max: u32, pause: Duration) -> Self {
         Self {
-            failures_max,
-            pause,
             state: Mutex::new(Inner {
+                settings: BreakerSettings {
+                    failures_max,
+                    pause,
+                },
                 failures: 0,
                 opened_at: None,
                 probing: false,
@@ -71,12 +72,17 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens and pauses by these settings from now on, also when it is open: a shorter pause ends sooner.
+    pub fn set(&self, settings: BreakerSettings) {
+        self.lock().settings = settings;
+    }
+
     /// Whether a call may be made now. In half-open state only the first caller gets `true`, and must report.
     pub fn allows(&self) -> bool {
         let mut inner = self.lock();
         match inner.opened_at {
             None => true,
-            Some(at) if at.elapsed() >= self.pause && !inner.probing => {
+            Some(at) if at.elapsed() >= inner.settings.pause && !inner.probing => {
                 inner.probing = true;
                 true
             }
@@ -86,11 +92,10 @@ impl Breaker {
 
     /// The call reached the backend.
     pub fn succeeded(&self) {
-        *self.lock() = Inner {
-            failures: 0,
-            opened_at: None,
-            probing: false,
-        };
+        let mut inner = self.lock();
+        inner.failures = 0;
+        inner.opened_at = None;
+        inner.probing = false;
     }
 
     /// The backend was away.
@@ -98,7 +103,7 @@ impl Breaker {
         let mut inner = self.lock();
         inner.failures = inner.failures.saturating_add(1);
         inner.probing = false;
-        if inner.failures >= self.failures_max {
+        if inner.failures >= inner.settings.failures_max {
             inner.opened_at = Some(Instant::now());
         }
     }
@@ -108,7 +113,9 @@ impl Breaker {
         let inner = self.lock();
         match inner.opened_at {
             None => BreakerState::Closed,
-            Some(at) if inner.probing || at.elapsed() >= self.pause => BreakerState::HalfOpen,
+            Some(at) if inner.probing || at.elapsed() >= inner.settings.pause => {
+                BreakerState::HalfOpen
+            }
             Some(_) => BreakerState::Open,
         }
     }
@@ -153,5 +160,28 @@ mod tests {
         breaker.succeeded();
         breaker.failed();
         assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_settings_hold_at_once_also_while_it_is_open() {
+        let breaker = Breaker::new(5, Duration::from_secs(60));
+        breaker.failed();
+        let settings = |failures_max, seconds| BreakerSettings {
+            failures_max,
+            pause: Duration::from_secs(seconds),
+        };
+        breaker.set(settings(2, 60));
+        assert!(breaker.allows(), "what failed once is not left alone");
+        breaker.failed();
+        assert_eq!(breaker.state(), BreakerState::Open);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!breaker.allows());
+        breaker.set(settings(2, 1));
+        assert!(breaker.allows(), "the shorter pause is over");
+        breaker.succeeded();
+        breaker.failed();
+        assert!(breaker.allows());
+        breaker.failed();
+        assert!(!breaker.allows(), "the settings outlive a success");
     }
 }

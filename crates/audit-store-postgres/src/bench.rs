@@ -15,6 +15,7 @@ use tokio_postgres::Statement;
 
 use crate::copy::{COPY, Rows};
 use crate::error::{Failure, OpenError, refused};
+use crate::identity::Identity;
 use crate::partition::Months;
 use crate::session::Sessions;
 use crate::settings::{ConnectionString, Settings};
@@ -53,7 +54,7 @@ impl Server {
     /// When the address cannot be.
     pub fn at(address: &str) -> Result<Self, OpenError> {
         let settings = patient(address)?;
-        let sessions = Sessions::new(&settings, &settings.primary)?;
+        let sessions = Sessions::new(&settings, &settings.primary, &Identity::default())?;
         Ok(Self {
             address: address.to_owned(),
             sessions,
@@ -180,7 +181,7 @@ impl Reference {
         let opened = async {
             let settings = patient(address)?;
             PostgresStore::open(settings.clone()).await?.close().await;
-            Sessions::new(&settings, &settings.primary)
+            Sessions::new(&settings, &settings.primary, &Identity::default())
         };
         let sessions = opened
             .await

@@ -18,7 +18,7 @@ use crate::code::{ledger_code, state_code};
 use crate::database::Database;
 use crate::error::{Failure, NoAnswer};
 use crate::lane::LaneSession;
-use crate::session::{GRACE, note_slow};
+use crate::session::{GRACE, Sessions, note_slow};
 use crate::sqlstate::Meaning;
 use crate::value::get;
 use audit_integrity::head::LedgerState;
@@ -56,18 +56,19 @@ impl Database {
     /// Commits a batch on its lane's own connection.
     pub(crate) async fn commit_batch(&self, commit: Commit<'_>) -> Result<(), CommitError> {
         let batch = Batch::encode(commit)?;
-        self.make_partitions(&batch).await?;
+        let now = self.now();
+        self.make_partitions(&now.primary, &batch).await?;
         let mut session = self
             .lanes
-            .take(batch.ledger, &self.primary, &self.settings)
+            .take(batch.ledger, &now)
             .await
             .map_err(Failure::into_commit)?;
         let began = Instant::now();
         let outcome = self.commit_on(&mut session, &batch).await;
-        note_slow(self.settings.slow_statement, "commit", began.elapsed());
+        note_slow(now.settings.slow_statement, "commit", began.elapsed());
         match outcome {
             Ok(()) => {
-                self.lanes.put_back(batch.ledger, session);
+                self.put_back(batch.ledger, session);
                 Ok(())
             }
             Err(failed) => Err(self.explain(failed, session, &batch).await),
@@ -75,9 +76,13 @@ impl Database {
     }
 
     /// Before the transaction: a commit must not hold anything while a partition is attached.
-    async fn make_partitions(&self, batch: &Batch<'_>) -> Result<(), CommitError> {
+    async fn make_partitions(
+        &self,
+        sessions: &Sessions,
+        batch: &Batch<'_>,
+    ) -> Result<(), CommitError> {
         for at in self.months.unknown(batch.rows.times()) {
-            if let Err(failure) = self.months.ensure(&self.primary, at).await {
+            if let Err(failure) = self.months.ensure(sessions, at).await {
                 if failure.meaning() == Some(Meaning::Data) {
                     let row = batch.rows.times().position(|time| time == at);
                     return Err(CommitError::Rejected {
@@ -92,7 +97,7 @@ impl Database {
     }
 
     async fn commit_on(&self, session: &mut LaneSession, batch: &Batch<'_>) -> Result<(), Failed> {
-        let patience = self.settings.statement_timeout.saturating_add(GRACE);
+        let patience = self.now().settings.statement_timeout.saturating_add(GRACE);
         match tokio::time::timeout(patience, write(session, batch)).await {
             Ok(written) => written?,
             Err(_elapsed) => return Part::Frame.of(Err(NoAnswer(patience))),
@@ -144,10 +149,10 @@ impl Database {
         if session.is_spoiled() {
             return;
         }
-        let limit = self.settings.connect_timeout;
+        let limit = self.now().settings.connect_timeout;
         let done = tokio::time::timeout(limit, session.client.batch_execute("ROLLBACK")).await;
         if matches!(done, Ok(Ok(()))) {
-            self.lanes.put_back(batch.ledger, session);
+            self.put_back(batch.ledger, session);
         }
     }
 }

@@ -1,11 +1,15 @@
 //! What every port of one opened store shares.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
+use audit_integrity::ledger::LedgerId;
 use audit_store::StoreError;
 use tokio_postgres::Row;
 
 use crate::elsewhere::Elsewhere;
-use crate::error::Failure;
-use crate::lane::Lanes;
+use crate::error::{Failure, OpenError};
+use crate::identity::Identity;
+use crate::lane::{LaneSession, Lanes};
 use crate::partition::Months;
 use crate::session::{Params, Sessions};
 use crate::settings::Settings;
@@ -13,24 +17,110 @@ use crate::settings::Settings;
 /// Everything of one opened store; each port is implemented on it in a file of its own.
 #[derive(Debug)]
 pub(crate) struct Database {
-    pub(crate) settings: Settings,
-    /// Reads that must see every commit, and small writes.
-    pub(crate) primary: Sessions,
-    /// Searches, when they go to another server.
-    pub(crate) elsewhere: Option<Elsewhere>,
+    /// What a call works with that begins now. Replaced as a whole; held for moments only, never while waiting.
+    current: RwLock<Arc<Connected>>,
+    /// Whose database it has to be.
+    pub(crate) identity: Identity,
     /// The connections on which lanes commit.
     pub(crate) lanes: Lanes,
     pub(crate) months: Months,
 }
 
+/// The pools, and the settings that they are made by. A call keeps what it began with to its end.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    /// Which of those this store has had, from 0.
+    pub(crate) generation: u64,
+    pub(crate) settings: Settings,
+    /// Reads that must see every commit, and small writes.
+    pub(crate) primary: Sessions,
+    /// Searches, when they go to another server.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+impl Connected {
+    /// Connects to nothing yet.
+    pub(crate) fn new(
+        settings: Settings,
+        identity: &Identity,
+        generation: u64,
+    ) -> Result<Self, OpenError> {
+        settings.check()?;
+        let primary = Sessions::new(&settings, &settings.primary, identity)?;
+        let other = settings.searches.as_ref();
+        let elsewhere = other.map(|address| Elsewhere::new(&settings, address, identity));
+        Ok(Self {
+            generation,
+            primary,
+            elsewhere: elsewhere.transpose()?,
+            settings,
+        })
+    }
+
+    /// Closes the connections that are idle; those in use close when their call ends, and no new ones are made.
+    pub(crate) fn close(&self) {
+        self.primary.pool.close();
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.sessions.pool.close();
+        }
+    }
+}
+
 impl Database {
+    pub(crate) fn new(connected: Connected, identity: Identity) -> Self {
+        Self {
+            current: RwLock::new(Arc::new(connected)),
+            identity,
+            lanes: Lanes::default(),
+            months: Months::default(),
+        }
+    }
+
+    /// What a call works with that begins now.
+    pub(crate) fn now(&self) -> Arc<Connected> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    /// Has every call that begins from now on work with new pools, if these are settings that can be.
+    pub(crate) fn reconnect(&self, settings: Settings) -> Result<(), OpenError> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let settings = Settings {
+            // Both say what opening does.
+            migrate: current.settings.migrate,
+            profile: current.settings.profile,
+            ..settings
+        };
+        if settings == current.settings {
+            return Ok(());
+        }
+        let generation = current.generation.saturating_add(1);
+        let next = Connected::new(settings, &self.identity, generation)?;
+        if current.primary.pool.is_closed() {
+            next.close();
+        }
+        // The pools before are not closed: whoever waits for one of their connections gets it. They go with their last call.
+        *current = Arc::new(next);
+        drop(current);
+        self.months.forget();
+        self.lanes.close_all();
+        Ok(())
+    }
+
+    /// Keeps a lane's connection for its next commit, unless the next one is to be made elsewhere.
+    pub(crate) fn put_back(&self, ledger: LedgerId, session: LaneSession) {
+        if session.generation == self.now().generation {
+            self.lanes.put_back(ledger, session);
+        }
+    }
+
     pub(crate) async fn query(
         &self,
         what: &'static str,
         sql: &str,
         params: Params<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        self.primary.query(what, sql, params).await
+        self.now().primary.query(what, sql, params).await
     }
 
     pub(crate) async fn query_opt(
@@ -39,7 +129,7 @@ impl Database {
         sql: &str,
         params: Params<'_>,
     ) -> Result<Option<Row>, StoreError> {
-        self.primary.query_opt(what, sql, params).await
+        self.now().primary.query_opt(what, sql, params).await
     }
 
     pub(crate) async fn execute(
@@ -48,7 +138,7 @@ impl Database {
         sql: &str,
         params: Params<'_>,
     ) -> Result<u64, StoreError> {
-        let done = self.primary.execute(what, sql, params).await;
+        let done = self.now().primary.execute(what, sql, params).await;
         done.map_err(|failure| failure.into_store(what))
     }
 
@@ -59,6 +149,6 @@ impl Database {
         sql: &str,
         params: Params<'_>,
     ) -> Result<u64, Failure> {
-        self.primary.execute(what, sql, params).await
+        self.now().primary.execute(what, sql, params).await
     }
 }

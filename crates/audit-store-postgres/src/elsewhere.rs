@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Failure, OpenError};
+use crate::identity::Identity;
 use crate::session::Sessions;
 use crate::settings::{ConnectionString, Settings};
 
@@ -21,10 +22,14 @@ pub(crate) struct Elsewhere {
 }
 
 impl Elsewhere {
-    pub(crate) fn new(settings: &Settings, address: &ConnectionString) -> Result<Self, OpenError> {
+    pub(crate) fn new(
+        settings: &Settings,
+        address: &ConnectionString,
+        identity: &Identity,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
             // Whoever comes next on a pooler's connection would find what a session was told.
-            sessions: Sessions::shared(settings, address)?,
+            sessions: Sessions::shared(settings, address, identity)?,
             pause: settings.searches_pause,
             again_at: Mutex::default(),
         })

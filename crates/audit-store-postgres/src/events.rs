@@ -64,13 +64,17 @@ impl EventRead for Database {
                 let sql = format!(
                     "SELECT {STORED} FROM audit.audit_event WHERE id = $1 AND timestamp = $2 {order}"
                 );
-                self.primary
+                self.now()
+                    .primary
                     .query_everywhere(what, &sql, &[&id, &at])
                     .await?
             }
             None => {
                 let sql = format!("SELECT {STORED} FROM audit.audit_event WHERE id = $1 {order}");
-                self.primary.query_everywhere(what, &sql, &[&id]).await?
+                self.now()
+                    .primary
+                    .query_everywhere(what, &sql, &[&id])
+                    .await?
             }
         };
         let mut found = Vec::new();
@@ -91,6 +95,7 @@ impl EventRead for Database {
         let at = position(ledger, index.0)?;
         let sql = format!("SELECT {ROW} FROM audit.audit_event WHERE position = $1");
         let rows = self
+            .now()
             .primary
             .query_everywhere("read an event row", &sql, &[&at])
             .await?;
@@ -155,6 +160,7 @@ impl EventRead for Database {
             ORDER BY id, organization_id, timestamp LIMIT $4";
         loop {
             let rows = self
+                .now()
                 .primary
                 .query_range(
                     "look for reused ids",
@@ -220,7 +226,7 @@ impl Database {
             }
             let params: [(&(dyn ToSql + Sync), Type); 3] =
                 [(&next, Type::INT8), (&end, Type::INT8), (&step, Type::INT8)];
-            let rows = self.primary.query_range(what, &sql, &params).await?;
+            let rows = self.now().primary.query_range(what, &sql, &params).await?;
             let is_full = rows.len() as u64 >= step.unsigned_abs();
             found.extend(rows);
             match found.last() {

@@ -12,9 +12,8 @@ use tokio_postgres::{CopyInSink, Statement};
 use crate::code::ledger_code;
 use crate::commit;
 use crate::copy::COPY;
+use crate::database::Connected;
 use crate::error::{Failure, NoAnswer};
-use crate::session::Sessions;
-use crate::settings::Settings;
 use crate::value::{Micros, get};
 
 /// Connections of lanes that are idle between two commits. A commit takes its own out and puts it back when it ends well:
@@ -37,6 +36,8 @@ pub(crate) struct LaneSession {
     pub(crate) client: ClientWrapper,
     pub(crate) statements: Statements,
     pub(crate) id: SessionId,
+    /// Of the settings it was made by ([`Connected`]).
+    pub(crate) generation: u64,
     /// The epoch of the lease in which it is written down.
     pub(crate) epoch: Option<u64>,
     /// A COPY that the server refuses to begin leaves one answer more on the connection than questions were asked
@@ -64,15 +65,18 @@ impl Lanes {
     pub(crate) async fn take(
         &self,
         ledger: LedgerId,
-        sessions: &Sessions,
-        settings: &Settings,
+        now: &Connected,
     ) -> Result<LaneSession, Failure> {
         let idle = self.lock().remove(&ledger_code(ledger));
         match idle {
-            Some(session) if !session.client.is_closed() => Ok(session),
+            Some(session)
+                if session.generation == now.generation && !session.client.is_closed() =>
+            {
+                Ok(session)
+            }
             _ => {
-                let limit = settings.connect_timeout;
-                tokio::time::timeout(limit, LaneSession::open(sessions))
+                let limit = now.settings.connect_timeout;
+                tokio::time::timeout(limit, LaneSession::open(now))
                     .await
                     .map_err(|_elapsed| Failure::from(NoAnswer(limit)))?
             }
@@ -106,9 +110,9 @@ impl Lanes {
 }
 
 impl LaneSession {
-    async fn open(sessions: &Sessions) -> Result<Self, Failure> {
+    async fn open(now: &Connected) -> Result<Self, Failure> {
         // Out of the pool for good: it closes when it is dropped.
-        let client = Object::take(sessions.connection().await?);
+        let client = Object::take(now.primary.connection().await?);
         let own = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
         let row = client.query_one(own, &[]).await?;
         let id = SessionId {
@@ -132,6 +136,7 @@ impl LaneSession {
             client,
             statements,
             id,
+            generation: now.generation,
             epoch: None,
             spoiled: AtomicBool::new(false),
         })

@@ -11,6 +11,7 @@ mod dead_letters;
 mod elsewhere;
 mod error;
 mod events;
+mod identity;
 mod keys;
 mod lane;
 mod leases;

@@ -23,6 +23,7 @@ use crate::database::Database;
 use crate::error::{Failure, refused};
 use crate::row::read_stored;
 use crate::session::{GRACE, Sessions, settle};
+use crate::settings::Settings;
 use crate::sqlstate::Meaning;
 use crate::value::get;
 use condition::Conditions;
@@ -44,7 +45,7 @@ impl EventQuery for Database {
         }
         let began = Instant::now();
         let page = self.page(request).await;
-        self.primary.note("search", began.elapsed());
+        self.now().primary.note("search", began.elapsed());
         page.map_err(|failure| failure.into_store("search"))
     }
 }
@@ -52,10 +53,11 @@ impl EventQuery for Database {
 impl Database {
     /// A page, of the server that searches have to themselves if it can serve it.
     async fn page(&self, request: &PageRequest) -> Result<Page, Failure> {
-        if let Some(elsewhere) = &self.elsewhere
+        let now = self.now();
+        if let Some(elsewhere) = &now.elsewhere
             && elsewhere.is_to_be_asked()
         {
-            let search = Search::new(self, &elsewhere.sessions, request);
+            let search = Search::new(&now.settings, &elsewhere.sessions, request);
             let page = match search.facts().await {
                 Ok(facts) if facts.are_behind(request) => Ok(None),
                 Ok(facts) => search.page(facts).await.map(Some),
@@ -71,7 +73,7 @@ impl Database {
                 Err(failure) => elsewhere.failed(failure),
             }
         }
-        let search = Search::new(self, &self.primary, request);
+        let search = Search::new(&now.settings, &now.primary, request);
         let facts = search.facts().await?;
         search.page(facts).await
     }
@@ -84,7 +86,7 @@ fn is_so_everywhere(failure: &Failure) -> bool {
 
 /// A search while it runs.
 struct Search<'s> {
-    database: &'s Database,
+    settings: &'s Settings,
     sessions: &'s Sessions,
     request: &'s PageRequest,
     began: Instant,
@@ -93,9 +95,9 @@ struct Search<'s> {
 
 impl<'s> Search<'s> {
     /// One on this server, whose time begins now.
-    fn new(database: &'s Database, sessions: &'s Sessions, request: &'s PageRequest) -> Self {
+    fn new(settings: &'s Settings, sessions: &'s Sessions, request: &'s PageRequest) -> Self {
         Self {
-            database,
+            settings,
             sessions,
             request,
             began: Instant::now(),
@@ -179,7 +181,7 @@ impl<'s> Search<'s> {
         sql: &str,
         parameters: &[condition::Parameter],
     ) -> Result<Vec<Row>, Failure> {
-        let allowed = self.database.settings.search_timeout;
+        let allowed = self.settings.search_timeout;
         let left = allowed.saturating_sub(self.began.elapsed());
         match self.ask_within(left, sql, parameters).await {
             Err(Failure::Server(error)) if error.code == SqlState::QUERY_CANCELED => {
@@ -200,7 +202,7 @@ impl<'s> Search<'s> {
         }
         let client = self.sessions.connection().await?;
         // An index serves, or the search is too broad: what no index serves is not to be tried.
-        let settings = &self.database.settings;
+        let settings = self.settings;
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
             SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {};

@@ -11,6 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::error::{Failure, NoAnswer, OpenError};
+use crate::identity::Identity;
 use crate::settings::{ConnectionString, Settings};
 use crate::tls;
 
@@ -25,6 +26,7 @@ fn pool(
     settings: &Settings,
     address: &ConnectionString,
     words: Option<String>,
+    identity: &Identity,
 ) -> Result<Pool, OpenError> {
     let connector = tls::connector(settings, address)?;
     let recycling = ManagerConfig {
@@ -32,26 +34,28 @@ fn pool(
     };
     let manager = Manager::from_config(address.config(settings), connector, recycling);
     let limit = Some(settings.connect_timeout);
-    let mut pool = Pool::builder(manager)
+    // Whoever only searches there has nothing acknowledged by it.
+    let accept_loss = settings.accept_loss || words.is_none();
+    let identity = identity.clone();
+    let pool = Pool::builder(manager)
         .max_size(usize::try_from(settings.connections_max).unwrap_or(usize::MAX))
         .timeouts(Timeouts {
             wait: limit,
             create: limit,
             recycle: limit,
         })
-        .runtime(Runtime::Tokio1);
-    if let Some(words) = words {
-        pool = pool.post_create(Hook::async_fn(move |client, _| {
-            let words = words.clone();
+        .runtime(Runtime::Tokio1)
+        .post_create(Hook::async_fn(move |client, _| {
+            let (words, identity) = (words.clone(), identity.clone());
             Box::pin(async move {
                 let client: &Client = client;
-                client
-                    .batch_execute(&words)
-                    .await
-                    .map_err(HookError::Backend)
+                if let Some(words) = words {
+                    let told = client.batch_execute(&words).await;
+                    told.map_err(HookError::Backend)?;
+                }
+                identity.check(client, accept_loss).await
             })
         }));
-    }
     pool.build().map_err(|source| OpenError::Tls {
         what: "the pool of connections",
         source: Box::new(source),
@@ -80,25 +84,31 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(settings: &Settings, address: &ConnectionString) -> Result<Self, OpenError> {
-        Self::told(settings, address, Some(session_sql(settings)))
+    pub(crate) fn new(
+        settings: &Settings,
+        address: &ConnectionString,
+        identity: &Identity,
+    ) -> Result<Self, OpenError> {
+        Self::told(settings, address, Some(session_sql(settings)), identity)
     }
 
     /// Sessions that may be somebody else's in a moment: they are told nothing, and every transaction brings what it needs.
     pub(crate) fn shared(
         settings: &Settings,
         address: &ConnectionString,
+        identity: &Identity,
     ) -> Result<Self, OpenError> {
-        Self::told(settings, address, None)
+        Self::told(settings, address, None, identity)
     }
 
     fn told(
         settings: &Settings,
         address: &ConnectionString,
         words: Option<String>,
+        identity: &Identity,
     ) -> Result<Self, OpenError> {
         Ok(Self {
-            pool: pool(settings, address, words)?,
+            pool: pool(settings, address, words, identity)?,
             patience: settings.statement_timeout.saturating_add(GRACE),
             slow: settings.slow_statement,
         })
@@ -279,6 +289,7 @@ pub(crate) fn settle<T>(
 pub(crate) fn failed_hook(error: PoolError) -> Failure {
     match error {
         PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+        PoolError::PostCreateHook(HookError::Message(why)) => Failure::Link(why.into()),
         other => other.into(),
     }
 }

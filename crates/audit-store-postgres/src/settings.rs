@@ -11,7 +11,7 @@ use tokio_postgres::config::{Host, SslMode};
 use crate::error::SettingsError;
 
 /// Settings of a store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where the primary is. Lanes commit over connections of their own, so this must not lead through a transaction pooler.
     pub primary: ConnectionString,

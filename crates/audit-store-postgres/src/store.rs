@@ -5,13 +5,10 @@ use std::sync::Arc;
 use audit_store::{Migrations, Store, StoreError};
 use tokio_postgres::Row;
 
-use crate::database::Database;
-use crate::elsewhere::Elsewhere;
+use crate::database::{Connected, Database};
 use crate::error::{Failure, OpenError};
-use crate::lane::Lanes;
-use crate::partition::Months;
+use crate::identity::Identity;
 use crate::schema;
-use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::value::get;
 
@@ -34,7 +31,8 @@ impl PostgresStore {
     /// Why it cannot be opened; [`OpenError::Unavailable`] is worth another try.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
         let store = Self::unconnected(settings)?;
-        let (settings, primary) = (&store.database.settings, &store.database.primary);
+        let now = store.database.now();
+        let (settings, primary) = (&now.settings, &now.primary);
         let server = settings.primary.to_string();
         let away = |failure: Failure| OpenError::Unavailable {
             server: server.clone(),
@@ -67,20 +65,31 @@ impl PostgresStore {
     /// # Errors
     /// When the settings cannot be; never because the server is away.
     pub fn unconnected(settings: Settings) -> Result<Self, OpenError> {
-        settings.check()?;
-        let primary = Sessions::new(&settings, &settings.primary)?;
-        let other = settings.searches.as_ref();
-        let elsewhere = other.map(|address| Elsewhere::new(&settings, address));
-        let elsewhere = elsewhere.transpose()?;
+        let identity = Identity::default();
+        let connected = Connected::new(settings, &identity, 0)?;
         Ok(Self {
-            database: Arc::new(Database {
-                primary,
-                elsewhere,
-                settings,
-                lanes: Lanes::default(),
-                months: Months::default(),
-            }),
+            database: Arc::new(Database::new(connected, identity)),
         })
+    }
+
+    /// Refuses every connection made from now on, to whatever address, that does not lead to the database of this deployment, or
+    /// leads to a server that does not keep what it acknowledges: calls then answer as when the server is away. For good: another
+    /// deployment named later is not believed.
+    pub fn belongs_to(&self, deployment_id: &str) {
+        self.database.identity.set(deployment_id);
+    }
+
+    /// Replaces the settings while the store works: new connections take over for every call that begins from now on, and for
+    /// each lane at its next commit. What is under way ends on the connections it began on, which are closed then.
+    ///
+    /// Connects to nothing: with an address where nobody answers, calls answer that the store is away, and the next settings may
+    /// be the ones before. `migrate` and `profile` stay as they were, because they say what opening does. Name the deployment
+    /// first ([`Self::belongs_to`]), or a wrong address may lead into another's.
+    ///
+    /// # Errors
+    /// When the settings cannot be; never because a server is away. The settings before stay in force then.
+    pub fn reconfigure(&self, settings: Settings) -> Result<(), OpenError> {
+        self.database.reconnect(settings)
     }
 
     /// The ports.
@@ -113,7 +122,8 @@ impl PostgresStore {
     pub async fn make_compat_views(&self) -> Result<(), StoreError> {
         let what = "make views";
         let failed = |failure: Failure| failure.into_store(what);
-        let mut client = self.database.primary.connection().await.map_err(failed)?;
+        let now = self.database.now();
+        let mut client = now.primary.connection().await.map_err(failed)?;
         let made = schema::compat_views(&mut client).await;
         made.map_err(failed)
     }
@@ -121,10 +131,7 @@ impl PostgresStore {
     /// Closes the connections that are idle; those in use close when their call ends. Afterwards every port answers that the
     /// store is not available. Closing twice is fine.
     pub async fn close(&self) {
-        self.database.primary.pool.close();
-        if let Some(elsewhere) = &self.database.elsewhere {
-            elsewhere.sessions.pool.close();
-        }
+        self.database.now().close();
         self.database.lanes.close_all();
     }
 }

@@ -82,22 +82,22 @@ impl Migrations for Database {
     async fn status(&self) -> Result<Vec<Migration>, StoreError> {
         let what = "read migrations";
         let lost = |failure: Failure| failure.into_store(what);
-        let client = self.primary.connection().await.map_err(lost)?;
+        let client = self.now().primary.connection().await.map_err(lost)?;
         schema::status(&client).await.map_err(lost)
     }
 
     async fn up(&self) -> Result<Vec<u32>, StoreError> {
         let what = "migrate up";
         let lost = |failure: Failure| failure.into_store(what);
-        let mut client = self.primary.connection().await.map_err(lost)?;
-        let done = schema::up(&mut client, self.settings.profile).await;
+        let mut client = self.now().primary.connection().await.map_err(lost)?;
+        let done = schema::up(&mut client, self.now().settings.profile).await;
         done.map_err(lost)
     }
 
     async fn down(&self, target: u32, destroy: bool) -> Result<Vec<u32>, StoreError> {
         let what = "migrate down";
         let lost = |failure: Failure| failure.into_store(what);
-        let mut client = self.primary.connection().await.map_err(lost)?;
+        let mut client = self.now().primary.connection().await.map_err(lost)?;
         let done = schema::down(&mut client, target, destroy).await;
         self.months.forget();
         done.map_err(lost)

@@ -18,9 +18,9 @@ pub use redact::redact;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// The filter cannot be read.
-    #[error("the log filter cannot be read")]
-    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// The filter cannot be used.
+    #[error(transparent)]
+    Filter(#[from] logs::FilterError),
     /// Somebody else set one up before.
     #[error("logs are set up already")]
     LogsTaken(#[source] tracing_subscriber::util::TryInitError),

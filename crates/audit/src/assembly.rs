@@ -20,10 +20,12 @@ use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{Breaker, BreakerSettings, Clock, Random, Shutdown, Tasks};
 use audit_store::Store;
 use audit_store_sqlite::SqliteStore;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::error::StartError;
 use crate::keys::Keys;
+#[cfg(feature = "deployed")]
+use crate::reconfigure::{Adjustable, Ends};
 use crate::running::{Audit, Inner, Observed, Probe, SourceLook};
 #[cfg(feature = "deployed")]
 use audit_pipeline::overflow::{Direct, DirectParts, OverflowQueue, PastMark, drain};
@@ -99,6 +101,9 @@ pub(crate) struct Assembly {
     pub(crate) adapters: Adapters,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    /// What only this form has, to be reconfigured while it works.
+    #[cfg(feature = "deployed")]
+    pub(crate) ends: Ends,
 }
 
 /// What stands in for the broker, and what is allowed, in an ingest.
@@ -107,7 +112,7 @@ pub(crate) struct Overflow {
     pub(crate) spool: Spool,
     pub(crate) state: OverflowState,
     pub(crate) settings: OverflowSettings,
-    pub(crate) rates: Option<Arc<KeyRates>>,
+    pub(crate) rates: Arc<KeyRates>,
 }
 
 /// Says what waits in the spool, and for how long.
@@ -133,6 +138,11 @@ struct Common {
     settlements: Settlements,
     checkpointed: Checkpointed,
     breaker: Arc<Breaker>,
+    /// What every lane follows.
+    lane: watch::Sender<LaneSettings>,
+    /// What bounds the keys past the mark, in an ingest.
+    #[cfg(feature = "deployed")]
+    critical: Option<Arc<KeyRates>>,
     front: Tasks,
     lanes: Tasks,
     back: Tasks,
@@ -141,11 +151,15 @@ struct Common {
 }
 
 impl Common {
-    fn new(breaker: BreakerSettings) -> Self {
+    fn new(plan: &Plan) -> Self {
+        let breaker = plan.breaker;
         Self {
             settlements: Settlements::default(),
             checkpointed: Checkpointed::new(),
             breaker: Arc::new(Breaker::new(breaker.failures_max, breaker.pause)),
+            lane: watch::Sender::new(plan.lane.clone()),
+            #[cfg(feature = "deployed")]
+            critical: None,
             front: Tasks::new(),
             lanes: Tasks::new(),
             back: Tasks::new(),
@@ -180,7 +194,7 @@ impl Assembly {
         probes: Vec<Probe>,
         sources: Vec<SourceLook>,
     ) -> Result<Audit, StartError> {
-        let common = Common::new(self.plan.breaker);
+        let common = Common::new(&self.plan);
         let steward = self.steward(&common).await?;
         let queue = Arc::clone(&self.adapters.producer);
         let acceptor = self.acceptor(&common, queue, None);
@@ -207,7 +221,7 @@ impl Assembly {
     /// A process that only takes events.
     #[cfg(feature = "deployed")]
     pub(crate) fn ingest(mut self, overflow: Overflow, mut probes: Vec<Probe>) -> Audit {
-        let common = Common::new(self.plan.breaker);
+        let mut common = Common::new(&self.plan);
         let Overflow {
             spool,
             state,
@@ -224,6 +238,7 @@ impl Assembly {
             settings.clone(),
         ));
         let past_mark = PastMark::new(spool.clone(), Arc::clone(&direct), settings.clone());
+        common.critical = Some(past_mark.rates());
         let acceptor = self.acceptor(&common, Arc::clone(&queue) as _, Some(Arc::new(past_mark)));
         let drain = drain(
             spool,
@@ -246,7 +261,7 @@ impl Assembly {
             probes,
             overflow: Some(state),
             sources: Vec::new(),
-            rates,
+            rates: Some(rates),
         };
         self.running(common, acceptor, observed)
     }
@@ -266,6 +281,7 @@ impl Assembly {
             ledger,
             origin: Origin::new(&self.deployment_id(), ledger),
             owner: self.plan.owner.clone(),
+            settings: common.lane.subscribe(),
         }
     }
 
@@ -328,6 +344,7 @@ impl Assembly {
                 self.plan.owner.clone(),
             );
             let lane = lane.within(Arc::clone(&places));
+            let lane = lane.following(common.lane.subscribe());
             let switch = lane.switch();
             common.lanes.spawn("lane", lane.run());
             (*ledger, switch)
@@ -386,6 +403,8 @@ impl Assembly {
             verification,
             observed,
             breaker: common.breaker,
+            #[cfg(feature = "deployed")]
+            adjustable: Adjustable::new(self.ends, common.lane, common.critical),
             front: common.front,
             lanes_tasks: common.lanes,
             back: common.back,

@@ -156,6 +156,8 @@ impl Builder {
                 source,
             })?;
         let queue = Arc::new(queue);
+        #[cfg(feature = "deployed")]
+        let ends = crate::reconfigure::Ends::of_queue(Arc::clone(&queue) as _);
         let adapters = Adapters {
             store,
             producer: Arc::clone(&queue) as _,
@@ -183,6 +185,8 @@ impl Builder {
             adapters,
             clock,
             random,
+            #[cfg(feature = "deployed")]
+            ends,
         };
         assembly.worker(Vec::new(), Vec::new()).await
     }

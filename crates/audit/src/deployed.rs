@@ -29,10 +29,12 @@ use audit_store_postgres::PostgresStore;
 use crate::assembly::{Adapters, Assembly, Closing, Plan, SharedKeys};
 use crate::error::StartError;
 use crate::keys::{KeyPlace, lock_start, open_keys};
+use crate::reconfigure::Ends;
 use crate::running::Audit;
 use crate::sources::{self, Opened};
 pub(crate) use instance::Instance;
 
+pub(crate) use ingest::SPOOL_EVENTS_MAX;
 pub use ingest::start_ingest;
 
 /// Starts a worker: migrates the store if need be, opens the ledgers, and works on those that are free.
@@ -56,9 +58,11 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
         )
         .await?
     };
+    // From here on no connection may lead into another deployment's database.
+    postgres.belongs_to(keys.dir.deployment_id());
     let queue = Arc::new(process.redis()?);
     let others = sources::open(&settings.sources, &process.random)?;
-    let consumer = sources::together(
+    let (consumer, together) = sources::together(
         Arc::clone(&queue) as _,
         &others,
         Arc::clone(&keys.dir) as _,
@@ -66,6 +70,11 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
         settings.accept_max_ahead,
     );
     let mut closing: Vec<_> = others.iter().map(Opened::closing).collect();
+    let ends = Ends {
+        store: Some(postgres.clone()),
+        sources: together,
+        ..Ends::of_queue(Arc::clone(&queue) as _)
+    };
     closing.extend([Arc::clone(&queue) as Arc<dyn Closing>, Arc::new(postgres)]);
     let adapters = Adapters {
         store,
@@ -74,7 +83,7 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
         frames: Arc::clone(&queue) as _,
         closing,
     };
-    let assembly = process.assembly(settings, registry, keys, adapters);
+    let assembly = process.assembly(settings, registry, keys, adapters, ends);
     let broker = watch::Broker::new(queue, watch::WhenAway::Failing);
     let probes = others.iter().map(Opened::probe).chain([broker.probe()]);
     let looks = others.iter().map(Opened::look_at).collect();
@@ -152,6 +161,7 @@ impl Process {
         registry: Registry,
         keys: crate::keys::Keys,
         adapters: Adapters,
+        ends: Ends,
     ) -> Assembly {
         let plan = Plan {
             owner: self.instance.owner().to_owned(),
@@ -172,10 +182,7 @@ impl Process {
                 proofs: proofs(settings.proofs),
                 ..lane_settings(self.redis.hold, &settings.sources)
             },
-            breaker: BreakerSettings {
-                failures_max: settings.breaker.failures,
-                pause: settings.breaker.pause,
-            },
+            breaker: breaker(&settings.breaker),
             shutdown_grace: settings.shutdown_grace,
             _instance: Some(self.instance),
         };
@@ -186,11 +193,12 @@ impl Process {
             adapters,
             clock: self.clock,
             random: self.random,
+            ends,
         }
     }
 }
 
-fn postgres_settings(
+pub(crate) fn postgres_settings(
     settings: &PostgresSettings,
 ) -> Result<audit_store_postgres::Settings, StartError> {
     let address = |url: &audit_config::Secret| {
@@ -218,6 +226,15 @@ fn redis_settings(
     queue.accept_loss = redis.accept_loss;
     queue.hold = redis.hold;
     Ok(queue)
+}
+
+/// As it is known where it is used.
+#[must_use]
+pub const fn breaker(settings: &audit_config::BreakerSettings) -> BreakerSettings {
+    BreakerSettings {
+        failures_max: settings.failures,
+        pause: settings.pause,
+    }
 }
 
 /// Deliveries of one batch by depth of the queue, as `LaneSettings` has them: one number at every depth when it is configured.

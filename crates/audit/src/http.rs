@@ -16,6 +16,7 @@ use audit_runtime::{BreakerState, Tasks};
 use audit_store::Role;
 use audit_store::query::OrganizationScope;
 use audit_store::tiles::Tiles;
+use tokio::sync::watch;
 
 use crate::error::StartError;
 use crate::keys::lock_start;
@@ -26,8 +27,8 @@ use crate::running::{Audit, Inner};
 pub struct HttpParts {
     /// Renders the Prometheus page.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Bounds; a cursor key is drawn when absent.
-    pub settings: Option<HttpSettings>,
+    /// Bounds, which may be replaced while it serves; the defaults when absent, with a cursor key that is drawn.
+    pub settings: Option<watch::Receiver<Arc<HttpSettings>>>,
 }
 
 impl Audit {
@@ -39,7 +40,8 @@ impl Audit {
         let settings = parts.settings.unwrap_or_else(|| {
             let mut cursor_key = [0; 32];
             inner.random.fill(&mut cursor_key);
-            HttpSettings::with_cursor_key(cursor_key)
+            let settings = HttpSettings::with_cursor_key(cursor_key);
+            watch::Sender::new(Arc::new(settings)).subscribe()
         });
         let last_minute = Arc::new(LastMinute::default());
         let keep = Arc::clone(&last_minute).keep(
@@ -68,7 +70,7 @@ impl Audit {
             readiness: Arc::new(move || readiness.components()),
             process: Arc::new(move || process.process()),
             rates: inner.observed.rates.clone(),
-            settings: Arc::new(settings),
+            settings,
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(inner.front.clone())),
             last_minute,

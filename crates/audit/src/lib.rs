@@ -26,7 +26,8 @@
 //!
 //! # Features
 //! * `http`: `Audit::http`, the HTTP surface that the `worker` binary serves.
-//! * `deployed`: many processes over PostgreSQL and Redis, as the `worker` and `audit-ingest` binaries assemble them.
+//! * `deployed`: many processes over PostgreSQL and Redis, as the `worker` and `audit-ingest` binaries assemble them, and
+//!   `Audit::reconfigure` for every form.
 
 #[cfg_attr(
     not(feature = "http"),
@@ -47,6 +48,8 @@ mod http;
 mod keys;
 #[cfg(any(feature = "deployed", feature = "http"))]
 mod private_file;
+#[cfg(feature = "deployed")]
+mod reconfigure;
 #[cfg_attr(
     not(feature = "http"),
     expect(dead_code, reason = "kept for the HTTP surface and the deployed form")
@@ -60,6 +63,8 @@ pub use error::{RecordError, StartError};
 pub use event::{Event, event};
 #[cfg(feature = "http")]
 pub use http::HttpParts;
+#[cfg(feature = "deployed")]
+pub use reconfigure::ReconfigureError;
 pub use running::{Audit, Component, Recorded};
 
 // The nouns an embedder writes.

@@ -25,6 +25,8 @@ use crate::assembly::{Adapters, Plan};
 use crate::builder::Builder;
 use crate::error::RecordError;
 use crate::event::Event;
+#[cfg(feature = "deployed")]
+use crate::reconfigure::Adjustable;
 
 /// The embedded form: a queue, a store, a ledger and the tasks between them. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +47,9 @@ pub(crate) struct Inner {
     pub(crate) verification: Verification,
     pub(crate) observed: Observed,
     pub(crate) breaker: Arc<Breaker>,
+    /// What is reconfigured besides acceptor, breaker and rates.
+    #[cfg(feature = "deployed")]
+    pub(crate) adjustable: Adjustable,
     /// Accepting: coalescer, verification runs, HTTP's own.
     pub(crate) front: Tasks,
     pub(crate) lanes_tasks: Tasks,

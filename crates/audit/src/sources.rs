@@ -230,19 +230,20 @@ fn open_one(settings: &SourceSettings, random: &Arc<dyn Random>) -> Result<Opene
     }
 }
 
-/// Our own queue and the others as one consumer for the lanes.
+/// Our own queue and the others as one consumer for the lanes, and what of it can be adjusted.
 pub(crate) fn together(
     own: Arc<dyn Consumer>,
     others: &[Opened],
     keys: Arc<dyn KeySource>,
     random: Arc<dyn Random>,
     max_ahead: Duration,
-) -> Arc<dyn Consumer> {
+) -> (Arc<dyn Consumer>, Option<Arc<Sources>>) {
     if others.is_empty() {
-        return own;
+        return (own, None);
     }
     let sources = others.iter().map(Opened::source).collect();
-    Arc::new(Sources::new(own, sources, keys, random, max_ahead))
+    let together = Arc::new(Sources::new(own, sources, keys, random, max_ahead));
+    (Arc::clone(&together) as _, Some(together))
 }
 
 /// Watches all of them until shutdown.

@@ -13,4 +13,6 @@ mod load;
 #[cfg(test)]
 mod nothing_lost;
 #[cfg(test)]
+mod reconfigured;
+#[cfg(test)]
 mod worker;

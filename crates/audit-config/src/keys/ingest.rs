@@ -16,7 +16,7 @@ pub(super) const KEYS: &[Key] = &[
         path: "ingest.spoolBytesMax",
         kind: count(1 << 20, 1 << 40, "bytes"),
         default: Standard::Whole(256 << 20),
-        reload: Restart,
+        reload: Now,
         meaning: "Bytes that may wait on the disk of an ingest while the broker is away.",
     },
     Key {

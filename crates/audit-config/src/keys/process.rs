@@ -82,14 +82,14 @@ pub(super) const KEYS: &[Key] = &[
         path: "breaker.failures",
         kind: count(1, 100, ""),
         default: Standard::Whole(3),
-        reload: Restart,
+        reload: Now,
         meaning: "Outages of the store in a row after which lanes pause instead of asking it again at once.",
     },
     Key {
         path: "breaker.pauseMs",
         kind: crate::key::millis(10, 300_000),
         default: Standard::Whole(1_000),
-        reload: Restart,
+        reload: Now,
         meaning: "How long that pause is; then one of them tries.",
     },
     Key {

@@ -1,7 +1,7 @@
 //! Queues of other systems, and what their producers sign.
 
 use crate::key::Kind::{Objects, OneOf, Text, Url};
-use crate::key::Reload::Restart;
+use crate::key::Reload::{Now, Restart};
 use crate::key::{Key, Standard, count, millis};
 use crate::keys::queue::REDIS;
 
@@ -22,14 +22,14 @@ pub(super) const KEYS: &[Key] = &[
         path: "proofs.smartLogs",
         kind: OneOf(MISMATCH),
         default: Standard::Text("alert"),
-        reload: Restart,
+        reload: Now,
         meaning: "What is done with an event whose smart-logs hash or signature does not match: it is counted, or an alert is raised, too, or it is kept as a dead letter instead of stored.",
     },
     Key {
         path: "proofs.pake",
         kind: OneOf(MISMATCH),
         default: Standard::Text("alert"),
-        reload: Restart,
+        reload: Now,
         meaning: "The same for PAKE's signature.",
     },
 ];

@@ -1,7 +1,7 @@
 //! Where events are kept.
 
 use crate::key::Kind::{OneOf, Url};
-use crate::key::Reload::Restart;
+use crate::key::Reload::{Now, Restart};
 use crate::key::{Key, MILLIS, Standard, count};
 
 /// How an address of PostgreSQL begins.
@@ -19,35 +19,35 @@ pub(super) const KEYS: &[Key] = &[
         path: "store.url",
         kind: Url(POSTGRES),
         default: Standard::None,
-        reload: Restart,
+        reload: Now,
         meaning: "Address of PostgreSQL; must reach the server itself, not a pooler in transaction mode.",
     },
     Key {
         path: "store.maxConnections",
         kind: count(2, 10_000, ""),
         default: Standard::Whole(10),
-        reload: Restart,
+        reload: Now,
         meaning: "Connections of one process besides those of its lanes.",
     },
     Key {
         path: "store.connectTimeoutMs",
         kind: MILLIS,
         default: Standard::Whole(5_000),
-        reload: Restart,
+        reload: Now,
         meaning: "How long a connection may take to be made.",
     },
     Key {
         path: "store.statementTimeoutMs",
         kind: MILLIS,
         default: Standard::Whole(20_000),
-        reload: Restart,
+        reload: Now,
         meaning: "How long the server may work on one statement. Less than half of `queue.holdMs`.",
     },
     Key {
         path: "store.replicaUrl",
         kind: Url(POSTGRES),
         default: Standard::None,
-        reload: Restart,
+        reload: Now,
         meaning: "A read replica or a pooler, for searches; they then lag as it does. While it is away the primary serves them. See `docs/postgresql.md`.",
     },
 ];

@@ -11,6 +11,7 @@ pub(crate) mod pake;
 pub(crate) mod pake_query;
 pub(crate) mod smart_logs;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use audit_event::Form;
@@ -37,8 +38,8 @@ const STORED_WITHIN: Duration = Duration::from_secs(4);
 /// Who sends through one of these paths.
 struct Sender {
     principal: Principal,
-    /// Set when it sent no key.
-    anonymous: Option<Peer>,
+    /// Set when it sent no key: where it is, and by whose leave.
+    anonymous: Option<(Peer, Arc<AnonymousWriters>)>,
 }
 
 impl Sender {
@@ -47,11 +48,11 @@ impl Sender {
         if !shows_a_key(&parts.headers)
             // A browser may be at a good address and send for a page from anywhere; it names the page here.
             && !parts.headers.contains_key(header::ORIGIN)
-            && let Some(writers) = &state.settings.anonymous_writers
+            && let Some(writers) = state.settings().anonymous_writers.clone()
             && let Some(peer) = parts.extensions.get::<Peer>().copied()
             && let Some(principal) = writers.principal(peer, &parts.headers)
         {
-            let anonymous = Some(peer);
+            let anonymous = Some((peer, writers));
             return Ok(Self {
                 principal,
                 anonymous,
@@ -65,9 +66,9 @@ impl Sender {
 
     /// Counts events against what this sender may send.
     fn admit(&self, state: &AppState, events: usize) -> HttpResult<()> {
-        let admitted = match (self.anonymous, &state.settings.anonymous_writers) {
-            (Some(peer), Some(writers)) => writers.admit(peer, events),
-            _ => state
+        let admitted = match &self.anonymous {
+            Some((peer, writers)) => writers.admit(*peer, events),
+            None => state
                 .rates
                 .as_ref()
                 .map_or(Ok(()), |rates| rates.admit(&self.principal.key_id, events)),
@@ -132,18 +133,13 @@ async fn take(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(HttpProblem::new(status, "unsupported_media_type", detail));
     }
-    let mut held = budget.holder();
-    let reading = body::read_whole(
-        &parts.headers,
-        body,
-        state.settings.body_bytes_max,
-        &mut held,
-    );
-    let read = tokio::time::timeout(state.settings.request_timeout, reading).await;
+    let (settings, mut held) = (state.settings(), budget.holder());
+    let reading = body::read_whole(&parts.headers, body, settings.body_bytes_max, &mut held);
+    let read = tokio::time::timeout(settings.request_timeout, reading).await;
     let body = read.map_err(|_elapsed| body::slow())??;
     let items = match holds {
         Holds::One => vec![body.clone()],
-        Holds::Many => split_batch(&body, state.settings.items_max)
+        Holds::Many => split_batch(&body, settings.items_max)
             .map_err(|problem| crate::ingest::uncut(&problem))?
             .into_iter()
             .map(|item| body.slice_ref(item))

@@ -9,6 +9,8 @@ mod access;
 #[cfg(test)]
 mod acks;
 #[cfg(test)]
+mod adjusted;
+#[cfg(test)]
 mod apart;
 #[cfg(test)]
 mod bodies;

@@ -30,6 +30,7 @@ use audit_testkit::wait::wait_until_async;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// No wait in these tests takes longer on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,6 +82,8 @@ pub(crate) struct Rig {
     /// Key of role admin that sees all organisations.
     pub(crate) admin: String,
     pub(crate) state: AppState,
+    /// What it goes by, to be replaced while it serves.
+    pub(crate) settings: watch::Sender<Arc<HttpSettings>>,
     _stop: Shutdown,
     _dir: tempfile::TempDir,
 }
@@ -93,7 +96,9 @@ impl Rig {
     pub(crate) async fn with(options: Options) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (stop, tasks, lanes) = (Shutdown::new(), Tasks::new(), options.lanes);
-        let state = assemble(dir.path(), options, &stop, &tasks).await;
+        let mut state = assemble(dir.path(), options, &stop, &tasks).await;
+        let (settings, current) = watch::channel(state.settings.borrow().clone());
+        state.settings = current;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("bound"));
         let (signal, router, connections) = (stop.signal(), router(state.clone()), tasks.clone());
@@ -111,6 +116,7 @@ impl Rig {
             client,
             admin: String::new(),
             state,
+            settings,
             _stop: stop,
             _dir: dir,
         };
@@ -438,7 +444,7 @@ impl Parts {
             readiness: Arc::new(|| vec![("store".to_owned(), Health::Working)]),
             process: Arc::new(ProcessStatus::default),
             rates: None,
-            settings: Arc::new(settings),
+            settings: watch::channel(Arc::new(settings)).1,
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(tasks.clone())),
             last_minute: Arc::default(),

@@ -59,7 +59,7 @@ async fn clients_that_hang_keep_nobody_else_waiting() {
     rig.store(&event(1)).await;
     assert_eq!(rig.get("/v1/ledgers").await.status, 200);
     assert!(
-        begun.elapsed() < rig.state.settings.request_timeout,
+        begun.elapsed() < rig.state.settings.borrow().request_timeout,
         "waited for the hung ones"
     );
     // Those who go away take nothing with them.

@@ -1,6 +1,7 @@
 //! From one item to a draft: read, decide whose it is, judge the producer's proof, stamp, check.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use audit_event::forms::read_statement;
@@ -24,7 +25,12 @@ const AUTHENTICATED: &str = "authenticated";
 pub(crate) struct Drafter {
     keys: Arc<dyn KeySource>,
     random: Arc<dyn Random>,
-    max_ahead_micros: i64,
+    /// Replaced while it drafts; each item is judged by what it finds.
+    max_ahead_micros: AtomicI64,
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Drafter {
@@ -36,8 +42,13 @@ impl Drafter {
         Self {
             keys,
             random,
-            max_ahead_micros: i64::try_from(max_ahead.as_micros()).unwrap_or(i64::MAX),
+            max_ahead_micros: AtomicI64::new(micros(max_ahead)),
         }
+    }
+
+    pub(crate) fn set_max_ahead(&self, max_ahead: Duration) {
+        self.max_ahead_micros
+            .store(micros(max_ahead), Ordering::Relaxed);
     }
 
     /// The draft of a request's item, or every problem of it.
@@ -70,7 +81,7 @@ impl Drafter {
         problems.extend(validate::check_skew(
             statement.timestamp,
             received_at,
-            self.max_ahead_micros,
+            self.max_ahead_micros.load(Ordering::Relaxed),
         ));
         if !problems.is_empty() {
             return Err(problems);

@@ -74,7 +74,7 @@ impl Lane {
             refused.extend(frames.iter().filter_map(FrameWork::refusal));
         }
         for suspect in prepared.suspects {
-            refused.extend(self.settle_suspect(state, suspect).await?);
+            refused.extend(self.settle_suspect(state, suspect, prepared.proofs).await?);
         }
         if prepared.settles {
             // C7: the frames are delivered again when the queue does not hear this, and recognised by their receipts.

@@ -11,6 +11,8 @@ use audit_queue::{
 use audit_runtime::{Backoff, BreakerState};
 use audit_store::{DeadLetterReason, Receipt, Via};
 
+use tokio::sync::watch;
+
 use super::batch::{Candidate, FrameWork, Place};
 use super::health::{note_outage, store_answers};
 use super::held::Held;
@@ -34,6 +36,8 @@ pub(super) struct Prepared {
     pub(super) settles: bool,
     /// Frames of which, by their receipts, nothing was stored.
     pub(super) refused: Vec<Refused>,
+    /// How the batch is judged, also what of it is looked into later.
+    pub(super) proofs: ProofPolicy,
 }
 
 /// Whole frames that share a commit.
@@ -91,7 +95,10 @@ const SUSPECT_AFTER: u32 = 5;
 
 pub(super) struct Intake<'a> {
     pub(super) parts: &'a LaneParts,
+    /// As the lane began.
     pub(super) settings: &'a LaneSettings,
+    /// As they are now; read once a batch.
+    pub(super) current: &'a watch::Receiver<LaneSettings>,
     pub(super) held: &'a Held,
 }
 
@@ -128,9 +135,10 @@ impl Intake<'_> {
             }
         }
         let limit = self.settings.call_timeout;
+        let current = self.current.borrow().clone();
         let budget = Budget {
-            deliveries: self.deliveries_by_depth().await,
-            bytes: self.settings.batch_bytes_max,
+            deliveries: self.deliveries_by_depth(&current.batch_by_depth).await,
+            bytes: current.batch_bytes_max,
             wait: self.settings.receive_wait,
         };
         let receiving = self.parts.consumer.receive(budget);
@@ -141,37 +149,36 @@ impl Intake<'_> {
         // C3: held, and nothing of it is in the store; a crash here has it delivered again. Nothing is awaited between
         // receipt and this line, so a session that ends gives back all it took.
         self.held.add(batch.partition, batch.token);
-        Ok(self.prepare(batch.token, batch.deliveries).await)
-    }
-
-    fn reading(&self) -> Reading<'_> {
-        Reading {
-            registry: &self.parts.registry,
-            proofs: self.settings.proofs,
-        }
+        // As they are now: a change while it waited counts.
+        let proofs = self.current.borrow().proofs;
+        let prepared = Prepared::new(batch.token, proofs);
+        Ok(self.prepare(prepared, batch.deliveries).await)
     }
 
     /// Small batches while little waits, for a short wait; large ones when behind.
-    async fn deliveries_by_depth(&self) -> usize {
+    async fn deliveries_by_depth(&self, steps: &[(u64, usize)]) -> usize {
         let depth = within(self.settings.call_timeout, self.parts.producer.depth()).await;
         let waiting = depth.map_or(0, |depth| {
             depth.events.saturating_add(depth.events_internal)
         });
-        let steps = self.settings.batch_by_depth.iter();
+        let steps = steps.iter();
         let found = steps.clone().find(|(above, _)| waiting >= *above);
         found
             .or_else(|| steps.clone().next_back())
             .map_or(100, |(_, deliveries)| *deliveries)
     }
 
-    async fn prepare(&self, token: u64, deliveries: Vec<Delivery>) -> Option<Prepared> {
+    async fn prepare(&self, mut prepared: Prepared, deliveries: Vec<Delivery>) -> Option<Prepared> {
+        let reading = Reading {
+            registry: &self.parts.registry,
+            proofs: prepared.proofs,
+        };
         let count = deliveries.len();
         let frames = readable(deliveries);
-        let all_readable = frames.len() == count;
+        prepared.settles = frames.len() == count;
         // Also those met before in this batch: a queue may deliver a frame twice.
         let receipts = self.with_receipts(&frames).await;
         let mut done: HashSet<FrameId> = receipts.iter().map(|it| FrameId(it.frame_id)).collect();
-        let mut prepared = Prepared::new(token, all_readable);
         prepared.refused = receipts.iter().filter_map(refused_by).collect();
         for incoming in frames {
             let id = incoming.frame.id;
@@ -183,7 +190,7 @@ impl Intake<'_> {
             } else if incoming.redelivered > SUSPECT_AFTER {
                 prepared.suspects.push(incoming);
             } else {
-                prepared.add(&self.reading(), incoming);
+                prepared.add(&reading, incoming);
                 // Reading is work for the processor; the commit under way wants its answer seen.
                 tokio::task::yield_now().await;
             }
@@ -192,8 +199,8 @@ impl Intake<'_> {
             return Some(prepared);
         }
         // An unreadable frame stays held, and so pending, for as long as the session lives.
-        if all_readable {
-            self.held.settle(token, prepared.refused);
+        if prepared.settles {
+            self.held.settle(prepared.token, prepared.refused);
         }
         None
     }
@@ -226,10 +233,11 @@ impl Intake<'_> {
 }
 
 impl Prepared {
-    const fn new(token: u64, settles: bool) -> Self {
+    const fn new(token: u64, proofs: ProofPolicy) -> Self {
         Self {
             token,
-            settles,
+            proofs,
+            settles: false,
             works: Vec::new(),
             suspects: Vec::new(),
             refused: Vec::new(),

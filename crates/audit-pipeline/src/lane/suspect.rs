@@ -15,7 +15,7 @@ use super::batch::{self, FrameWork, Place};
 use super::commit::Writes;
 use super::intake::{Arrival, Incoming, Reading, read_event};
 use super::state::LaneState;
-use super::{End, Lane};
+use super::{End, Lane, ProofPolicy};
 use crate::hubs::EventOutcome;
 use crate::outward::{ask, within};
 
@@ -65,6 +65,7 @@ impl Lane {
         &self,
         state: &mut LaneState,
         incoming: Incoming,
+        proofs: ProofPolicy,
     ) -> Result<Option<Refused>, End> {
         tracing::warn!(frame = %incoming.frame.id, redelivered = incoming.redelivered, "a suspect frame is taken alone");
         let mut frames = [FrameWork::new(&incoming)];
@@ -77,7 +78,8 @@ impl Lane {
             } else {
                 Writes::Letters
             };
-            self.settle_one(state, &mut frames, (index, event), &mut mark, writes)
+            let event = (index, event);
+            self.settle_one(state, &mut frames, event, &mut mark, writes, proofs)
                 .await?;
         }
         self.tell(&frames);
@@ -92,6 +94,7 @@ impl Lane {
         (index, event): (usize, Arrival),
         mark: &mut Mark,
         writes: Writes,
+        proofs: ProofPolicy,
     ) -> Result<(), End> {
         let [work] = frames;
         let mut leaders = Vec::new();
@@ -105,7 +108,7 @@ impl Lane {
             let place = Place { frame: 0, index };
             let reading = Reading {
                 registry: &self.parts.registry,
-                proofs: self.settings.proofs,
+                proofs,
             };
             let candidate = read_event(&reading, place, event, work);
             leaders = batch::lead(candidate.into_iter().collect());

@@ -16,7 +16,7 @@ use audit_queue::{
 };
 use audit_runtime::{Breaker, BreakerState, Clock, Random, Shutdown, ShutdownSignal};
 use audit_store::Store;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::hubs::Settlements;
@@ -44,6 +44,8 @@ pub struct DirectParts {
     pub ledger: LedgerId,
     pub origin: Origin,
     pub owner: String,
+    /// What its batches are bound by, as any lane's ([`Lane::following`]).
+    pub settings: watch::Receiver<LaneSettings>,
 }
 
 /// The direct way. [`Direct::run`] is its task.
@@ -130,6 +132,7 @@ impl Direct {
             parts.origin.clone(),
             parts.owner.clone(),
         );
+        let lane = lane.following(parts.settings.clone());
         let idle = async {
             loop {
                 let idle_for = self.last().elapsed();

@@ -97,7 +97,7 @@ impl FrameLookup for OverflowQueue {
 pub struct PastMark {
     spool: Spool,
     direct: Arc<Direct>,
-    rates: KeyRates,
+    rates: Arc<KeyRates>,
     settings: OverflowSettings,
 }
 
@@ -108,9 +108,15 @@ impl PastMark {
         Self {
             spool,
             direct,
-            rates: KeyRates::per_second(settings.critical_per_second),
+            rates: Arc::new(KeyRates::per_second(settings.critical_per_second)),
             settings,
         }
+    }
+
+    /// What bounds each key here, to be replaced while it works.
+    #[must_use]
+    pub fn rates(&self) -> Arc<KeyRates> {
+        Arc::clone(&self.rates)
     }
 
     /// Whether every key in the frame is within its bound.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accepting;
 #[cfg(test)]
+mod adjusted;
+#[cfg(test)]
 mod asked;
 #[cfg(test)]
 mod crash_points;

@@ -117,6 +117,7 @@ impl Scene {
             ledger: DIRECT,
             origin: keys.origin(DIRECT),
             owner: "ingest".to_owned(),
+            settings: tokio::sync::watch::channel(LaneSettings::default()).1,
         }));
         tasks.spawn("direct", Arc::clone(&direct).run(stop.signal()));
         let draining = drain(

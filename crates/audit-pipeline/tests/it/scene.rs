@@ -27,6 +27,7 @@ use audit_store::query::OrganizationScope;
 use audit_store::{DeadLetter, DeadLetterFilter, LedgerWriter, Store};
 use audit_store_sqlite::{DATABASE_FILE, Options, SqliteStore};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub(crate) const LEDGER: LedgerId = LedgerId::Events(0);
@@ -57,6 +58,8 @@ pub(crate) struct Working {
     shutdown: Shutdown,
     task: JoinSet<()>,
     pub(crate) switch: Arc<LaneSwitch>,
+    /// What its next batch is bound by.
+    pub(crate) settings: watch::Sender<LaneSettings>,
 }
 
 impl Working {
@@ -271,6 +274,8 @@ impl Scene {
         };
         let (settings, origin) = (self.settings.clone(), self.keys.origin(LEDGER));
         let lane = Lane::new(parts, settings, LEDGER, origin, "test".to_owned());
+        let (settings, current) = watch::channel(self.settings.clone());
+        let lane = lane.following(current);
         let switch = lane.switch();
         let mut task = JoinSet::new();
         task.spawn(lane.run());
@@ -278,6 +283,7 @@ impl Scene {
             shutdown,
             task,
             switch,
+            settings,
         }
     }
 

@@ -299,6 +299,32 @@ async fn an_event_whose_hash_is_wrong_is_stored_with_that_verdict_or_kept_as_a_d
     }
 }
 
+/// The second item comes when the policy is another.
+#[tokio::test]
+async fn a_lane_at_work_judges_the_next_batch_by_the_new_policy() {
+    let wrong = |second: u32| {
+        let item = format!(
+            r#"{{"timestamp":"2024-01-01T00:00:0{second}.000Z","action":"a","status":"success","hash":"00"}}"#
+        );
+        (format!("q:{second}"), item)
+    };
+    let mut scene = Scene::begin().await;
+    scene.settings.proofs.smart_logs = OnMismatch::Record;
+    let other = Other::of("smart_logs", [wrong(1)]);
+    with(&mut scene, &[(&other, None)]);
+    let lane = scene.work();
+    until("the first is settled", || async { other.is_done() }).await;
+    lane.settings
+        .send_modify(|settings| settings.proofs.smart_logs = OnMismatch::DeadLetter);
+    let (position, item) = wrong(2);
+    let item = (position, item.into_bytes(), 0);
+    other.waiting.lock().unwrap().push_back(item);
+    until("the second is settled", || async { other.is_done() }).await;
+    lane.stop().await;
+    let books = scene.check().await;
+    assert_eq!((books.stored, books.dead_lettered), (1, 1));
+}
+
 /// A receiver that goes away while its items are translated leaves them to the next one.
 #[tokio::test]
 async fn a_dropped_receive_loses_nothing() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use audit_queue::Marks;
 use audit_queue::conformance::{self, Ports, Setup, Subject};
 use audit_queue_embedded::{EmbeddedQueue, Options};
 use tempfile::TempDir;
@@ -31,6 +32,10 @@ impl Subject for Embedded {
             consumer: self.queue.clone(),
             lookup: self.queue.clone(),
         }
+    }
+
+    fn set_marks(&self, marks: Marks) {
+        self.queue.set_marks(marks);
     }
 
     /// Goes on with a copy of what is committed at this moment, which is what SIGKILL leaves; the old queue cannot write

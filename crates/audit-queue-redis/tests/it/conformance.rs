@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use audit_queue::Marks;
 use audit_queue::conformance::{self, Ports, Setup, Subject};
 use audit_queue_redis::{RedisQueue, Settings};
 use audit_testkit::redis::RedisServer;
@@ -24,6 +25,10 @@ impl Subject for Redis {
             consumer: self.queue.clone(),
             lookup: self.queue.clone(),
         }
+    }
+
+    fn set_marks(&self, marks: Marks) {
+        self.queue.set_marks(marks);
     }
 
     /// Another process goes on, after the dead one's hold has run out.

@@ -7,7 +7,7 @@ use super::Subject;
 use super::frames::{all, delivered_twice, frame, id, ids, ids_of, poll_once};
 use crate::error::QueueError;
 use crate::frame::{Frame, FrameEvent, FrameLimits};
-use crate::ports::Durability;
+use crate::ports::{Durability, Marks};
 
 /// "Durable as the returned `Durability` says."
 pub(super) async fn what_was_acknowledged_survives_a_kill_once_and_in_order(
@@ -126,6 +126,33 @@ pub(super) async fn past_its_mark_it_is_full_and_takes_nothing(subject: &mut dyn
     ports.consumer.settle(batch).await.unwrap();
     ports.put([frame(3, 4)]).await;
     assert_eq!(delivered_twice(subject).await, ids(3..4));
+}
+
+/// "A frame that would pass it is refused": the mark of this moment, in events and in bytes.
+pub(super) async fn a_new_mark_holds_at_once_and_costs_nothing_that_waits(
+    subject: &mut dyn Subject,
+) {
+    let ports = subject.ports();
+    let of = |events_max, bytes_max| Marks {
+        events_max,
+        bytes_max,
+    };
+    ports.put([frame(1, 4), frame(2, 4)]).await;
+    let refused = async |n| {
+        let answer = ports.producer.enqueue(frame(n, 4)).await;
+        matches!(answer, Err(QueueError::Full { .. }))
+    };
+    subject.set_marks(of(8, 1 << 30));
+    assert!(refused(3).await, "lowered");
+    subject.set_marks(of(12, 1 << 30));
+    ports.put([frame(3, 4)]).await;
+    subject.set_marks(of(4, 1 << 30));
+    assert!(refused(4).await, "below what waits already");
+    subject.set_marks(of(1 << 30, 1));
+    assert!(refused(4).await, "in bytes");
+    subject.set_marks(of(1 << 30, 1 << 30));
+    ports.put([frame(4, 4)]).await;
+    assert_eq!(delivered_twice(subject).await, ids(1..5));
 }
 
 /// DESIGN §3.8: our own events are never against the mark.

@@ -23,7 +23,7 @@ impl Database {
         session: LaneSession,
         batch: &Batch<'_>,
     ) -> CommitError {
-        let patience = self.settings.statement_timeout.saturating_add(GRACE);
+        let patience = self.now().settings.statement_timeout.saturating_add(GRACE);
         let looked = tokio::time::timeout(patience, look(&session, batch, failure)).await;
         let outcome = looked.unwrap_or_else(|_elapsed| Err(NoAnswer(patience).into()));
         self.roll_back(session, batch).await;

@@ -90,7 +90,7 @@ impl Search<'_> {
             few.sql,
             SORTED_MAX + 1
         );
-        let allowed = self.database.settings.search_timeout / COUNTING;
+        let allowed = self.settings.search_timeout / COUNTING;
         let rows = match self.ask_within(allowed, &sql, &few.parameters).await {
             Err(Failure::Server(error))
                 if error.code == tokio_postgres::error::SqlState::QUERY_CANCELED =>

@@ -21,6 +21,8 @@ mod place;
 mod plans;
 #[cfg(test)]
 mod proving;
+#[cfg(test)]
+mod reconfigured;
 mod sessions;
 mod takeover;
 mod tiles;

@@ -17,6 +17,7 @@ use super::watch::{Broker, WhenAway};
 use crate::assembly::{Adapters, Overflow};
 use crate::error::StartError;
 use crate::keys::{Keys, lock_start, open_keys};
+use crate::reconfigure::Ends;
 use crate::running::Audit;
 
 /// Starts an ingest. With a key directory that a worker has made it needs neither store nor broker to be there.
@@ -32,6 +33,7 @@ pub async fn start_ingest(settings: &Settings) -> Result<Audit, StartError> {
     .map_err(|source| StartError::Postgres(Box::new(source)))?;
     let mut store = postgres.store();
     let keys = keys_of(&process, &store).await?;
+    postgres.belongs_to(keys.dir.deployment_id());
     let copy = CopiedKeys::open(CopyParts {
         inner: Arc::clone(&store.api_keys),
         file: settings.data_dir.join("api-keys.sealed"),
@@ -43,6 +45,11 @@ pub async fn start_ingest(settings: &Settings) -> Result<Audit, StartError> {
     store.api_keys = Arc::clone(&copy) as _;
     let spool = open_spool(settings, &process)?;
     let queue = Arc::new(process.redis()?);
+    let ends = Ends {
+        store: Some(postgres.clone()),
+        spool: Some(Arc::clone(&spool)),
+        ..Ends::of_queue(Arc::clone(&queue) as _)
+    };
     let adapters = Adapters {
         store,
         producer: Arc::clone(&queue) as _,
@@ -65,14 +72,11 @@ pub async fn start_ingest(settings: &Settings) -> Result<Audit, StartError> {
             critical_per_second: settings.ingest.critical_per_second_per_key,
             ..OverflowSettings::default()
         },
-        rates: settings
-            .ingest
-            .events_per_second_per_key
-            .map(|events| Arc::new(KeyRates::per_second(events))),
+        rates: Arc::new(KeyRates::new(settings.ingest.events_per_second_per_key)),
     };
     let broker = Broker::new(queue, WhenAway::Degraded);
     let probes = vec![broker.probe(), copy.probe()];
-    let assembly = process.assembly(settings, Registry::default(), keys, adapters);
+    let assembly = process.assembly(settings, Registry::default(), keys, adapters, ends);
     let audit = assembly.ingest(overflow, probes);
     audit.in_background("broker", |stop| broker.watch(stop));
     audit.in_background("API keys", |stop| copy.keep(stop));
@@ -126,9 +130,12 @@ async fn open_once(process: &Process, store: &Store) -> Result<Keys, StartError>
     }
 }
 
+/// The spool is bounded by its bytes only.
+pub(crate) const SPOOL_EVENTS_MAX: u64 = u64::MAX >> 1;
+
 fn open_spool(settings: &Settings, process: &Process) -> Result<Arc<EmbeddedQueue>, StartError> {
     let options = audit_queue_embedded::Options {
-        events_max: u64::MAX >> 1,
+        events_max: SPOOL_EVENTS_MAX,
         bytes_max: settings.ingest.spool_bytes_max,
         ..audit_queue_embedded::Options::default()
     };

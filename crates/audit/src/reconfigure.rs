@@ -1,0 +1,199 @@
+//! Replacing settings while everything works.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use audit_config::{PostgresSettings, Settings, StoreSettings};
+use audit_pipeline::{KeyRates, LaneSettings, Sources};
+use audit_queue::Marks;
+use audit_queue_embedded::EmbeddedQueue;
+use audit_queue_redis::RedisQueue;
+use audit_runtime::{Fault, Faulty as _};
+use audit_store_postgres::PostgresStore;
+use tokio::sync::watch;
+
+use crate::deployed::{SPOOL_EVENTS_MAX, batch_by_depth, breaker, postgres_settings, proofs};
+use crate::error::StartError;
+use crate::running::{Audit, Inner};
+
+/// Settings are not taken up; those before stay in force, all of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// Another backend than the running one.
+    #[error("{key} cannot be another without a restart")]
+    NeedsRestart {
+        /// The key.
+        key: &'static str,
+    },
+    /// The store's settings cannot be.
+    #[error("the settings of the store cannot be")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// **Internal.** A queue whose high-water mark can be moved.
+pub(crate) trait HighWater: Send + Sync {
+    fn set_marks(&self, marks: Marks);
+}
+
+impl HighWater for EmbeddedQueue {
+    fn set_marks(&self, marks: Marks) {
+        Self::set_marks(self, marks);
+    }
+}
+
+impl HighWater for RedisQueue {
+    fn set_marks(&self, marks: Marks) {
+        Self::set_marks(self, marks);
+    }
+}
+
+/// What a form has at its ends.
+pub(crate) struct Ends {
+    pub(crate) queue: Arc<dyn HighWater>,
+    /// Absent where the store has nothing to be reconfigured.
+    pub(crate) store: Option<PostgresStore>,
+    pub(crate) sources: Option<Arc<Sources>>,
+    pub(crate) spool: Option<Arc<EmbeddedQueue>>,
+}
+
+impl Ends {
+    pub(crate) fn of_queue(queue: Arc<dyn HighWater>) -> Self {
+        Self {
+            queue,
+            store: None,
+            sources: None,
+            spool: None,
+        }
+    }
+}
+
+/// What is reconfigured besides acceptor, breaker and rates.
+pub(crate) struct Adjustable {
+    ends: Ends,
+    lane: watch::Sender<LaneSettings>,
+    critical: Option<Arc<KeyRates>>,
+    /// The settings of the store that are in force, once it was reconfigured. Held through a reconfiguration: one after the other.
+    store_settings: Mutex<Option<PostgresSettings>>,
+    /// How often the store was reconfigured.
+    generation: Arc<AtomicU64>,
+}
+
+impl Adjustable {
+    pub(crate) fn new(
+        ends: Ends,
+        lane: watch::Sender<LaneSettings>,
+        critical: Option<Arc<KeyRates>>,
+    ) -> Self {
+        Self {
+            ends,
+            lane,
+            critical,
+            store_settings: Mutex::default(),
+            generation: Arc::default(),
+        }
+    }
+}
+
+impl Audit {
+    /// Has everything go by these settings that can while it runs (`docs/configuration.md`, "on reload: at once"); what needs a
+    /// restart stays as it is, and whoever calls has looked for that. Batches, statements and requests under way end as they
+    /// began; nothing that was acknowledged is lost by any change.
+    ///
+    /// First what can be refused, the store, which connects to nothing here: an address where nobody answers, or which belongs
+    /// to another deployment, is an outage of the component `store`, and these same calls with the settings before end it. Then,
+    /// without fail: breaker, high-water marks, bounds of accept and of API keys, and the lanes.
+    ///
+    /// # Errors
+    /// When the settings cannot be taken up; those before stay in force for every part.
+    pub fn reconfigure(&self, settings: &Settings) -> Result<(), ReconfigureError> {
+        let inner = &self.inner;
+        let adjustable = &inner.adjustable;
+        let mut store_settings = adjustable
+            .store_settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let ends = &adjustable.ends;
+        match (&ends.store, &settings.store) {
+            (Some(store), StoreSettings::Postgres(postgres)) => {
+                if store_settings.as_ref() != Some(postgres) {
+                    reconnect(store, postgres)?;
+                    *store_settings = Some(postgres.clone());
+                    inner.look_at_new_store();
+                }
+            }
+            (None, StoreSettings::Sqlite) => {}
+            _ => {
+                return Err(ReconfigureError::NeedsRestart {
+                    key: "store.backend",
+                });
+            }
+        }
+        inner.breaker.set(breaker(&settings.breaker));
+        ends.queue.set_marks(Marks {
+            events_max: settings.queue.events_max,
+            bytes_max: settings.queue.bytes_max,
+        });
+        if let Some(spool) = &ends.spool {
+            spool.set_marks(Marks {
+                events_max: SPOOL_EVENTS_MAX,
+                bytes_max: settings.ingest.spool_bytes_max,
+            });
+        }
+        inner.acceptor.set_max_ahead(settings.accept_max_ahead);
+        if let Some(sources) = &ends.sources {
+            sources.set_max_ahead(settings.accept_max_ahead);
+        }
+        if let Some(rates) = &inner.observed.rates {
+            rates.set(settings.ingest.events_per_second_per_key);
+        }
+        if let Some(critical) = &adjustable.critical {
+            critical.set(Some(settings.ingest.critical_per_second_per_key));
+        }
+        adjustable.lane.send_modify(|lane| {
+            lane.batch_by_depth = batch_by_depth(&settings.batch);
+            lane.batch_bytes_max = settings.batch.bytes_max;
+            lane.proofs = proofs(settings.proofs);
+        });
+        Ok(())
+    }
+}
+
+fn reconnect(store: &PostgresStore, settings: &PostgresSettings) -> Result<(), ReconfigureError> {
+    let settings = postgres_settings(settings).map_err(|error| match error {
+        StartError::Postgres(source) => ReconfigureError::Store(source),
+        other => ReconfigureError::Store(Box::new(other)),
+    })?;
+    let done = store.reconfigure(settings);
+    done.map_err(|source| ReconfigureError::Store(Box::new(source)))
+}
+
+impl Inner {
+    /// Whoever replaced the settings wants to know soon whether the store answers, also when no lane has work: asks it until it
+    /// answers or the breaker has opened.
+    fn look_at_new_store(&self) {
+        let generation = Arc::clone(&self.adjustable.generation);
+        let mine = generation.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.observed.lanes.is_empty() {
+            return;
+        }
+        let (writer, breaker) = (
+            Arc::clone(&self.adapters.store.writer),
+            Arc::clone(&self.breaker),
+        );
+        let stopping = self.stop_back.signal();
+        self.back.spawn("look at the new store", async move {
+            while breaker.state() == audit_runtime::BreakerState::Closed && !stopping.is_begun() {
+                let answer = writer.probe().await;
+                if generation.load(Ordering::SeqCst) != mine {
+                    return;
+                }
+                match answer {
+                    Err(error) if error.fault() == Fault::Outage => breaker.failed(),
+                    // Whatever else is wrong is a lane's to say.
+                    _ => return,
+                }
+            }
+        });
+    }
+}
