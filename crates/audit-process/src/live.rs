@@ -77,6 +77,21 @@ impl Live {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether [`Self::apply`] would take these settings, without doing so.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check(&self, settings: &Settings) -> Result<(), ApplyError> {
+        check_filter(&settings.log_filter)?;
+        Ok(self.audit.check_settings(settings)?)
+    }
+
+    /// The parts; every component's state, and the versions of configurations in the store that settings name.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
     /// Has the process go by these settings, as far as it can while it runs; see [`Audit::reconfigure`]. Whatever can be refused
     /// comes first. The same settings again change nothing: counters of rates go on, connections stay.
     ///
@@ -161,6 +176,7 @@ mod tests {
             r#"{"store":{"backend":"postgres","url":"postgres://h/d"},"logFilter":"info",
                 "queue":{"backend":"redis","url":"redis://h"},"http":{"itemsMax":7}}"#,
         ] {
+            live.check(&settings(refused)).expect_err(refused);
             live.apply(&settings(refused)).expect_err(refused);
             assert!(Arc::ptr_eq(&first, &http.borrow()), "{refused}");
             assert!(!tracing::enabled!(tracing::Level::INFO), "{refused}");
@@ -171,6 +187,8 @@ mod tests {
             r#"{"compat":{"organizationId":"shop"},"logFilter":"info","http":{"itemsMax":7,"bodyBytesMax":2048},
                 "shutdown":{"drainDelayMs":5}}"#,
         );
+        live.check(&next).expect("it would be");
+        assert!(Arc::ptr_eq(&first, &http.borrow()), "only a look");
         live.apply(&next).expect("taken up");
         let now = Arc::clone(&http.borrow());
         assert_eq!((now.items_max, now.body_bytes_max), (7, 2_048));

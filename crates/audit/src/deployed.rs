@@ -71,7 +71,7 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
     );
     let mut closing: Vec<_> = others.iter().map(Opened::closing).collect();
     let ends = Ends {
-        store: Some(postgres.clone()),
+        store: with_settings(&postgres, settings),
         sources: together,
         ..Ends::of_queue(Arc::clone(&queue) as _)
     };
@@ -226,6 +226,17 @@ fn redis_settings(
     queue.accept_loss = redis.accept_loss;
     queue.hold = redis.hold;
     Ok(queue)
+}
+
+/// The store, with what it was opened by.
+fn with_settings(
+    store: &PostgresStore,
+    settings: &Settings,
+) -> Option<(PostgresStore, PostgresSettings)> {
+    match &settings.store {
+        StoreSettings::Postgres(postgres) => Some((store.clone(), postgres.clone())),
+        StoreSettings::Sqlite => None,
+    }
 }
 
 /// As it is known where it is used.

@@ -9,6 +9,7 @@ use audit_queue::Marks;
 use audit_queue_embedded::EmbeddedQueue;
 use audit_queue_redis::RedisQueue;
 use audit_runtime::{Fault, Faulty as _};
+use audit_store::ConfigVersions;
 use audit_store_postgres::PostgresStore;
 use tokio::sync::watch;
 
@@ -51,8 +52,8 @@ impl HighWater for RedisQueue {
 /// What a form has at its ends.
 pub(crate) struct Ends {
     pub(crate) queue: Arc<dyn HighWater>,
-    /// Absent where the store has nothing to be reconfigured.
-    pub(crate) store: Option<PostgresStore>,
+    /// Absent where the store has nothing to be reconfigured; with the settings that it was opened by.
+    pub(crate) store: Option<(PostgresStore, PostgresSettings)>,
     pub(crate) sources: Option<Arc<Sources>>,
     pub(crate) spool: Option<Arc<EmbeddedQueue>>,
 }
@@ -73,7 +74,7 @@ pub(crate) struct Adjustable {
     ends: Ends,
     lane: watch::Sender<LaneSettings>,
     critical: Option<Arc<KeyRates>>,
-    /// The settings of the store that are in force, once it was reconfigured. Held through a reconfiguration: one after the other.
+    /// The settings of the store that are in force. Held through a reconfiguration: one after the other.
     store_settings: Mutex<Option<PostgresSettings>>,
     /// How often the store was reconfigured.
     generation: Arc<AtomicU64>,
@@ -86,10 +87,10 @@ impl Adjustable {
         critical: Option<Arc<KeyRates>>,
     ) -> Self {
         Self {
+            store_settings: Mutex::new(ends.store.as_ref().map(|(_, settings)| settings.clone())),
             ends,
             lane,
             critical,
-            store_settings: Mutex::default(),
             generation: Arc::default(),
         }
     }
@@ -115,9 +116,10 @@ impl Audit {
             .unwrap_or_else(PoisonError::into_inner);
         let ends = &adjustable.ends;
         match (&ends.store, &settings.store) {
-            (Some(store), StoreSettings::Postgres(postgres)) => {
+            (Some((store, _)), StoreSettings::Postgres(postgres)) => {
                 if store_settings.as_ref() != Some(postgres) {
-                    reconnect(store, postgres)?;
+                    let done = store.reconfigure(store_settings_of(postgres)?);
+                    done.map_err(|source| ReconfigureError::Store(Box::new(source)))?;
                     *store_settings = Some(postgres.clone());
                     inner.look_at_new_store();
                 }
@@ -157,15 +159,47 @@ impl Audit {
         });
         Ok(())
     }
+
+    /// Whether [`Self::reconfigure`] would take these settings up, without doing so.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), ReconfigureError> {
+        self.versions_in(settings).map(|_versions| ())
+    }
+
+    /// The versions of configurations in the store that settings name, which may be another than the running one's, of this
+    /// deployment all the same. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When [`Self::reconfigure`] would not take the settings up.
+    pub fn versions_in(
+        &self,
+        settings: &Settings,
+    ) -> Result<Arc<dyn ConfigVersions>, ReconfigureError> {
+        let (inner, ends) = (&self.inner, &self.inner.adjustable.ends);
+        match (&ends.store, &settings.store) {
+            (Some(_), StoreSettings::Postgres(postgres)) => {
+                let named = PostgresStore::unconnected(store_settings_of(postgres)?);
+                let named = named.map_err(|source| ReconfigureError::Store(Box::new(source)))?;
+                named.belongs_to(&inner.deployment_id);
+                Ok(named.store().configs)
+            }
+            (None, StoreSettings::Sqlite) => Ok(Arc::clone(&inner.adapters.store.configs)),
+            _ => Err(ReconfigureError::NeedsRestart {
+                key: "store.backend",
+            }),
+        }
+    }
 }
 
-fn reconnect(store: &PostgresStore, settings: &PostgresSettings) -> Result<(), ReconfigureError> {
-    let settings = postgres_settings(settings).map_err(|error| match error {
+fn store_settings_of(
+    settings: &PostgresSettings,
+) -> Result<audit_store_postgres::Settings, ReconfigureError> {
+    postgres_settings(settings).map_err(|error| match error {
         StartError::Postgres(source) => ReconfigureError::Store(source),
         other => ReconfigureError::Store(Box::new(other)),
-    })?;
-    let done = store.reconfigure(settings);
-    done.map_err(|source| ReconfigureError::Store(Box::new(source)))
+    })
 }
 
 impl Inner {

@@ -11,9 +11,9 @@ use audit_queue_embedded::EmbeddedQueue;
 use audit_store::Store;
 use audit_store_postgres::PostgresStore;
 
-use super::Process;
 use super::key_copy::{CopiedKeys, CopyParts};
 use super::watch::{Broker, WhenAway};
+use super::{Process, with_settings};
 use crate::assembly::{Adapters, Overflow};
 use crate::error::StartError;
 use crate::keys::{Keys, lock_start, open_keys};
@@ -46,7 +46,7 @@ pub async fn start_ingest(settings: &Settings) -> Result<Audit, StartError> {
     let spool = open_spool(settings, &process)?;
     let queue = Arc::new(process.redis()?);
     let ends = Ends {
-        store: Some(postgres.clone()),
+        store: with_settings(&postgres, settings),
         spool: Some(Arc::clone(&spool)),
         ..Ends::of_queue(Arc::clone(&queue) as _)
     };
