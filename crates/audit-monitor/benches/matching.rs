@@ -161,7 +161,7 @@ fn detection(criterion: &mut Criterion) {
         ));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let windows = MemoryWindows::new(Arc::clone(&engine), &[ledger]);
+                let windows = MemoryWindows::new(Arc::clone(&engine), &[(ledger, LeafIndex(0))]);
                 let mut at = LeafIndex(0);
                 for chunk in events.chunks(300) {
                     let mut batch = Batch::new(ledger, at);

@@ -27,9 +27,12 @@ struct Held {
 }
 
 impl MemoryWindows {
-    /// Empty windows over sources that start at leaf 0. Every source must be named: windows wait for each.
+    /// Empty windows over sources, and the leaf at which each is begun. Every source must be named: windows wait for each.
+    ///
+    /// After state was lost, begin so far before the cursor that the events there are older than the longest window: what is raised again
+    /// has the ids that it had, but for an episode that went on since before that.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, sources: &[LedgerId]) -> Self {
+    pub fn new(engine: Arc<Engine>, sources: &[(LedgerId, LeafIndex)]) -> Self {
         Self {
             held: Mutex::new(Held {
                 engine,

@@ -40,10 +40,14 @@ pub(crate) struct Moved {
 }
 
 impl Table {
-    /// Of sources that start at leaf 0. All must be named: a window waits for each of them.
-    pub(crate) fn new(sources: &[LedgerId]) -> Self {
+    /// Of sources, and the leaf at which each is begun. All must be named: a window waits for each of them.
+    pub(crate) fn new(sources: &[(LedgerId, LeafIndex)]) -> Self {
+        let source = |at: LeafIndex| Source {
+            next: at.0,
+            clock: None,
+        };
         Self {
-            sources: sources.iter().map(|id| (*id, Source::default())).collect(),
+            sources: sources.iter().map(|(id, at)| (*id, source(*at))).collect(),
             ..Self::default()
         }
     }

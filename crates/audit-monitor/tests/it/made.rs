@@ -59,7 +59,7 @@ pub(crate) fn raised(
         .collect();
     batch.idle(Timestamp::clamped(i64::MAX));
     let engine = Engine::new(Arc::clone(rules), Limits::default());
-    let windows = MemoryWindows::new(Arc::new(engine), &[ledger]);
+    let windows = MemoryWindows::new(Arc::new(engine), &[(ledger, LeafIndex(0))]);
     let applied = block_on(windows.apply(&batch)).expect("a batch");
     assert_eq!(applied.notices, []);
     episodes.extend(block_on(windows.raised(usize::MAX)).expect("episodes"));

@@ -37,9 +37,13 @@ struct Follower {
 impl Follower {
     fn new(rules: &Arc<RuleSet>, limits: Limits, sources: &[LedgerId]) -> Self {
         let engine = Arc::new(Engine::new(Arc::clone(rules), limits));
+        let begun: Vec<_> = sources
+            .iter()
+            .map(|source| (*source, LeafIndex(0)))
+            .collect();
         Self {
             matcher: Matcher::new(Arc::clone(rules), Settings::default()),
-            windows: MemoryWindows::new(Arc::clone(&engine), sources),
+            windows: MemoryWindows::new(Arc::clone(&engine), &begun),
             engine,
             notices: Vec::new(),
             late: 0,
@@ -501,4 +505,45 @@ fn a_clock_that_runs_ahead_makes_nobody_late() {
         (follower.late, runs(&episodes)),
         (0, vec![(Some(0), (1, 3), 1, 2)])
     );
+}
+
+#[test]
+fn an_event_that_is_exactly_as_late_as_is_allowed_is_on_time() {
+    // The third brings the watermark to the second of the others, one of which is still to come.
+    let events = [
+        by(0, 49, 1),
+        by(0, 50, 5),
+        by(9, 50 + LATENESS, 2),
+        by(0, 50, 3),
+    ];
+    let (episodes, late) = in_one_go(&counting(3, 10), &events);
+    assert_eq!(
+        (late, runs(&episodes)),
+        (0, vec![(Some(0), (50, 5), 50, 3)])
+    );
+    let events = [by(9, 50 + LATENESS, 2), by(0, 49, 3)];
+    assert_eq!(in_one_go(&counting(1, 10), &events).1, 1);
+}
+
+#[test]
+fn windows_begin_where_their_ledgers_are_to_be_read_from() {
+    let rules = rules(&counting(1, 10).yaml());
+    let engine = Arc::new(Engine::new(rules, limits()));
+    let windows = MemoryWindows::new(engine, &[(ONE[0], LeafIndex(7))]);
+    assert_eq!(
+        block_on(windows.cursor(ONE[0])).expect("a cursor"),
+        LeafIndex(7)
+    );
+    let refused = block_on(windows.apply(&Batch::new(ONE[0], LeafIndex(0))));
+    assert!(
+        matches!(
+            refused,
+            Err(WindowError::Moved {
+                at: LeafIndex(7),
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    block_on(windows.apply(&Batch::new(ONE[0], LeafIndex(7)))).expect("it starts there");
 }
