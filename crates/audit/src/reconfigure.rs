@@ -231,3 +231,118 @@ impl Inner {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use audit_event::Timestamp;
+    use audit_pipeline::OnMismatch;
+    use audit_runtime::{BreakerState, Random as _, SystemRandom};
+    use audit_testkit::net::free_port;
+
+    use super::*;
+    use crate::deployed::start_ingest;
+    use crate::{RecordError, Status, event};
+
+    fn settings(text: &str) -> Settings {
+        Settings::from_json(text, &|_name| None).expect("it is fine")
+    }
+
+    async fn record(audit: &Audit) -> Result<(), RecordError> {
+        let event = event("record.read", Status::Success);
+        audit.record(event).await.map(|_recorded| ())
+    }
+
+    #[tokio::test]
+    async fn every_part_of_a_worker_goes_by_the_new_settings() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let audit = Audit::builder(dir.path()).start().await.expect("it starts");
+        let inner = &audit.inner;
+        // What is recorded from here on waits.
+        inner.stop_lanes.begin();
+        let left = inner.lanes_tasks.join(Duration::from_secs(20)).await;
+        assert!(left.is_empty(), "{left:?}");
+        let next = r#"{"queue":{"eventsMax":2},"breaker":{"failures":1},"batch":{"deliveries":7,"bytesMax":70000},
+            "proofs":{"pake":"deadLetter"},"accept":{"maxAheadMs":86400000}}"#;
+        audit.reconfigure(&settings(next)).expect("taken up");
+        {
+            let lane = inner.adjustable.lane.borrow();
+            assert_eq!(lane.batch_by_depth, [(0, 7)]);
+            assert_eq!(lane.batch_bytes_max, 70_000);
+            assert_eq!(lane.proofs.pake_v1, OnMismatch::DeadLetter);
+        }
+        let soon = inner.clock.now_micros() + 3_600_000_000;
+        let soon = Timestamp::from_micros(soon).expect("a time");
+        let ahead = || event("record.read", Status::Success).at(soon);
+        audit.record(ahead()).await.expect("an hour is allowed");
+        record(&audit).await.expect("the second");
+        let third = record(&audit).await;
+        assert!(
+            matches!(third, Err(RecordError::Unavailable(_))),
+            "{third:?}"
+        );
+        inner.breaker.failed();
+        assert_eq!(inner.breaker.state(), BreakerState::Open);
+
+        audit.reconfigure(&settings("{}")).expect("taken up");
+        record(&audit).await.expect("the third");
+        let refused = audit.record(ahead()).await;
+        assert!(
+            matches!(refused, Err(RecordError::Rejected(_))),
+            "{refused:?}"
+        );
+        assert!(audit.shutdown().await);
+    }
+
+    /// Of an ingest whose store and broker are away, with the keys that are in a directory.
+    fn ingest(dir: &Path, extra: &str) -> Settings {
+        let (store, broker) = (free_port(), free_port());
+        settings(&format!(
+            r#"{{"dataDir":{:?},"keys":{{"dir":{:?}}},"ingest":{{{extra}}},
+                "store":{{"backend":"postgres","url":"postgres://u@127.0.0.1:{store}/d"}},
+                "queue":{{"backend":"redis","url":"redis://127.0.0.1:{broker}"}}}}"#,
+            dir.join("ingest"),
+            dir.join("keys"),
+        ))
+    }
+
+    #[tokio::test]
+    async fn every_part_of_an_ingest_goes_by_the_new_settings() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let maker = Audit::builder(dir.path()).start().await.expect("it starts");
+        assert!(maker.shutdown().await);
+        let audit = start_ingest(&ingest(dir.path(), ""))
+            .await
+            .expect("it starts");
+        let rates = audit.inner.observed.rates.as_ref().expect("always there");
+        let critical = audit.inner.adjustable.critical.as_ref().expect("there");
+        assert!(rates.admit("a", 1_000_000).is_ok());
+        record(&audit).await.expect("the spool has it");
+        let next =
+            r#""eventsPerSecondPerKey":5,"criticalPerSecondPerKey":2,"spoolBytesMax":1048576"#;
+        audit
+            .reconfigure(&ingest(dir.path(), next))
+            .expect("taken up");
+        assert!(rates.admit("a", 5).is_ok() && rates.admit("a", 1).is_err());
+        assert!(critical.admit("a", 2).is_ok() && critical.admit("a", 1).is_err());
+        // Of random text, which cannot be folded.
+        let large = || {
+            let mut noise = [0; 10_000];
+            SystemRandom.fill(&mut noise);
+            event("record.read", Status::Success).detail("noise", hex::encode(noise))
+        };
+        let mut taken = 0;
+        while audit.record(large()).await.is_ok() {
+            taken += 1;
+            assert!(taken < 1_000, "the mark of the spool is not kept");
+        }
+        let more = r#""spoolBytesMax":16777216"#;
+        audit
+            .reconfigure(&ingest(dir.path(), more))
+            .expect("taken up");
+        audit.record(large()).await.expect("there is room again");
+        assert!(audit.shutdown().await);
+    }
+}
