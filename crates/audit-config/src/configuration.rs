@@ -121,12 +121,9 @@ impl Configuration {
             Ok(Some(text)) => text,
             Ok(None) => {
                 let reason = format!("has more than {FILE_BYTES_MAX} bytes");
-                return Self::unreadable(ConfigProblem::new(&name, reason));
+                return Self::unread(name, reason);
             }
-            Err(error) => {
-                let reason = format!("cannot be read: {error}");
-                return Self::unreadable(ConfigProblem::new(&name, reason));
-            }
+            Err(error) => return Self::unread(name, format!("cannot be read: {error}")),
         };
         let file = ConfigFile {
             name: &name,
@@ -136,10 +133,11 @@ impl Configuration {
         Self::read(Some(file), overrides, lookup)
     }
 
-    /// What stands for a file that cannot be read at all.
-    fn unreadable(problem: ConfigProblem) -> Self {
+    /// What stands for a configuration that did not come: one problem, which says why not.
+    #[must_use]
+    pub fn unread(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
-            problems: vec![problem],
+            problems: vec![ConfigProblem::new(name, reason)],
             ..Self::read(None, &[], &|_name: &str| None)
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! What it is not: no library for embedders. It prints, reads the environment and ends the process, which binaries may.
 //! Exit codes: 0 ended in order, 1 did not start or did not end in order, 2 wrong flags or configuration; of `--check-config`
-//! 0 for a file that would be taken, else 1.
+//! 0 for a configuration that would be taken, else 1.
 
 mod configuration;
 mod live;
 mod options;
 mod signals;
+mod standing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,14 +17,16 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::{Audit, Health, HttpParts};
-use audit_config::{ConfigWarning, Settings};
+use audit_config::Settings;
 use audit_http::{AppState, ingest_router, router, serve};
 use audit_runtime::{Shutdown, Tasks};
 use tokio::net::TcpListener;
 
+use configuration::Begun;
 pub use live::{ApplyError, Live};
 use options::Asked;
 pub use options::Options;
+use standing::Standing;
 
 /// The allocator of every server binary; see the workspace manifest.
 #[global_allocator]
@@ -53,40 +56,43 @@ pub fn run(
     options: &Options,
     start: impl AsyncFnOnce(&Settings) -> anyhow::Result<Started>,
 ) -> ExitCode {
+    let flags = options.flags(surface);
     match options.asked() {
-        Asked::Run => {}
-        Asked::CheckConfig(file, output) => {
-            return configuration::check(file, output, &options.flags(surface));
-        }
-        Asked::PrintSchema => {
-            return configuration::print(&format!("{:#}\n", audit_config::json_schema()));
-        }
-        Asked::PrintDefaults => return configuration::print(&audit_config::default_config()),
-    }
-    let (settings, warnings) = match options.settings(surface) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            for problem in problems {
-                complain("configuration", &problem);
+        Asked::Run => in_runtime(name, async {
+            let begun = match configuration::begin(options, &flags).await {
+                Ok(begun) => begun,
+                Err(problems) => {
+                    for problem in problems {
+                        complain("configuration", &problem);
+                    }
+                    return ExitCode::from(2);
+                }
+            };
+            match serve_until_asked(&begun, surface, start).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => {
+                    complain(name, &format_args!("{error:#}"));
+                    ExitCode::FAILURE
+                }
             }
-            return ExitCode::from(2);
+        }),
+        Asked::CheckConfig(place, output) => {
+            in_runtime(name, configuration::check(place, output, &flags))
         }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        Asked::PrintSchema => configuration::print(&format!("{:#}\n", audit_config::json_schema())),
+        Asked::PrintDefaults => configuration::print(&audit_config::default_config()),
+    }
+}
+
+fn in_runtime(name: &str, program: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime,
+        Ok(runtime) => runtime.block_on(program),
         Err(error) => {
             complain(name, &format_args!("the runtime does not start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(serve_until_asked(&settings, &warnings, surface, start)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(name, &format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -94,11 +100,15 @@ pub fn run(
 
 /// Runs until a signal; `true` when everything ended in order.
 async fn serve_until_asked(
-    settings: &Settings,
-    warnings: &[ConfigWarning],
+    begun: &Begun,
     surface: Surface,
     start: impl AsyncFnOnce(&Settings) -> anyhow::Result<Started>,
 ) -> anyhow::Result<bool> {
+    let Begun {
+        settings,
+        warnings,
+        standing,
+    } = begun;
     let format = match settings.log_format {
         audit_config::LogFormat::Human => audit_telemetry::logs::LogFormat::Human,
         audit_config::LogFormat::Json => audit_telemetry::logs::LogFormat::Json,
@@ -106,6 +116,7 @@ async fn serve_until_asked(
     let logs = audit_telemetry::logs::install(format, &settings.log_filter)
         .context("logs cannot be set up")?;
     let metrics = audit_telemetry::prometheus::install().context("metrics cannot be set up")?;
+    standing.tell();
     for warning in warnings {
         tracing::warn!(key = %warning.key, "configuration: {warning}");
     }
@@ -120,6 +131,7 @@ async fn serve_until_asked(
     let address = listener.local_addr().context("the socket has no address")?;
 
     let Started { audit, key_file } = start(settings).await?;
+    standing.keep(&settings.data_dir).await;
     let shutdown = Shutdown::new();
     let tasks = Tasks::new();
     let live = Live::new(audit.clone(), logs, settings, listen);
@@ -128,6 +140,7 @@ async fn serve_until_asked(
         settings: Some(live.http()),
     });
     let state = not_ready_when_asked_to_end(state, &shutdown);
+    let state = with_configuration(state, standing);
     greet(settings, address, key_file.as_deref());
 
     let stop_serving = Shutdown::new();
@@ -159,6 +172,17 @@ fn not_ready_when_asked_to_end(mut state: AppState, shutdown: &Shutdown) -> AppS
             Health::Working
         };
         components.push(("http".to_owned(), taking));
+        components
+    });
+    state
+}
+
+/// Readiness shows which configuration is in force.
+fn with_configuration(mut state: AppState, standing: &Standing) -> AppState {
+    let (ready, health) = (state.readiness, standing.health());
+    state.readiness = Arc::new(move || {
+        let mut components = ready();
+        components.push(("configuration".to_owned(), health.clone()));
         components
     });
     state

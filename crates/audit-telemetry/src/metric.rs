@@ -119,6 +119,11 @@ pub const METRICS: &[Metric] = &[
         "Duration of a commit.",
     ),
     gauge(
+        "audit_worker_configuration_source",
+        &["source"],
+        "1 for where the configuration in force is from, 0 for the others: source, kept_copy (the source gave none at start), built_in.",
+    ),
+    gauge(
         "audit_worker_dead_letters_waiting",
         &[],
         "Dead letters that were neither sent again nor removed.",

@@ -58,7 +58,7 @@ fn a_checked_file_ends_with_0_or_1_and_says_why() {
     let (code, printed) = worker(&["--check-config", "/none/such.json"]);
     assert_eq!(code, Some(1), "{printed}");
     assert!(
-        printed.contains("problem: /none/such.json: cannot be read"),
+        printed.contains("problem: /none/such.json: does not exist"),
         "{printed}"
     );
     // Started with it, the process ends before it opens anything.
