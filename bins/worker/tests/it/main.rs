@@ -15,4 +15,6 @@ mod nothing_lost;
 #[cfg(test)]
 mod reconfigured;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod worker;

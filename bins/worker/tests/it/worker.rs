@@ -24,6 +24,16 @@ impl Worker {
 
     /// Starts one on a given port and waits until it is ready.
     pub(crate) fn start_at(data_dir: &Path, port: u16, extra: &[&str]) -> Self {
+        Self::start_among(data_dir, port, extra, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) fn start_among(
+        data_dir: &Path,
+        port: u16,
+        extra: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
             .args([
@@ -33,6 +43,7 @@ impl Worker {
                 &address,
             ])
             .args(extra)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the worker starts");
