@@ -33,6 +33,8 @@ struct State {
     frozen_until: Option<Instant>,
     /// So many of the next answers end in their middle.
     answers_to_halve: usize,
+    /// So many more bytes of answers flow; then the connection that carried the last of them is cut.
+    answer_bytes_left: Option<usize>,
     /// Both sides of every connection.
     open: Vec<(TcpStream, TcpStream)>,
     /// The listener is to end.
@@ -43,7 +45,8 @@ struct State {
 /// What becomes of bytes on their way.
 enum Way {
     All,
-    HalfThenCut,
+    /// So many of them, then nothing more.
+    ThenCut(usize),
 }
 
 impl FaultProxy {
@@ -110,6 +113,12 @@ impl FaultProxy {
         self.shared.state().answers_to_halve = count;
     }
 
+    /// After so many more bytes of answers the connection that carried the last of them is cut, once: whatever pieces the
+    /// server writes in.
+    pub fn cut_answer_after(&self, bytes: usize) {
+        self.shared.state().answer_bytes_left = Some(bytes);
+    }
+
     /// Cuts every connection and does not listen any more: connecting is refused by the system.
     pub fn refuse(&mut self) {
         {
@@ -161,7 +170,7 @@ impl Shared {
     }
 
     /// Waits while it is frozen, then says what becomes of the bytes.
-    fn way(&self, is_answer: bool) -> Way {
+    fn way(&self, is_answer: bool, count: usize) -> Way {
         let mut state = self.state();
         loop {
             let now = Instant::now();
@@ -178,7 +187,13 @@ impl Shared {
         }
         if is_answer && state.answers_to_halve > 0 {
             state.answers_to_halve -= 1;
-            return Way::HalfThenCut;
+            return Way::ThenCut(count / 2);
+        }
+        if let Some(left) = state.answer_bytes_left.filter(|_| is_answer) {
+            state.answer_bytes_left = left.checked_sub(count);
+            if left < count {
+                return Way::ThenCut(left);
+            }
         }
         Way::All
     }
@@ -220,9 +235,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, is_answer: bool, shared: &Arc<Sh
     std::thread::spawn(move || {
         let mut bytes = vec![0; CHUNK];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
-            let (length, goes_on) = match shared.way(is_answer) {
+            let (length, goes_on) = match shared.way(is_answer, count) {
                 Way::All => (count, true),
-                Way::HalfThenCut => (count / 2, false),
+                Way::ThenCut(length) => (length, false),
             };
             let passed = bytes.get(..length).unwrap_or_default();
             if to.write_all(passed).is_err() || !goes_on {

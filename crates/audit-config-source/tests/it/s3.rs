@@ -139,7 +139,8 @@ async fn a_truncated_object_is_an_error_and_never_a_short_document() {
     server.put(BUCKET, KEY, &vec![b' '; 500_000]);
     let proxy = FaultProxy::start(server.address());
     let source = object(proxy.address());
-    proxy.halve_answers(1);
+    // Far behind the head, far before the end.
+    proxy.cut_answer_after(100_000);
     let error = refusal(&*source).await;
     assert_eq!(error.fault(), Fault::Transient, "{error:?}");
     let SourceError::Truncated { received, expected } = error else {
