@@ -11,7 +11,7 @@ use crate::calendar::Settings;
 use crate::episode::Episode;
 use crate::observation::{Evidence, Group, Measured, Observation, Position};
 use crate::rules::{Body, Correlation, Kind, Rule, RuleSet};
-use crate::view::EventView;
+use crate::view::{EventView, ROOTS};
 
 /// The organisation of our own events (administration, reads of the trail). They raise no detection: an alert would write the next.
 const OWN_ORGANIZATION: &str = "_audit";
@@ -26,6 +26,8 @@ pub struct Matcher {
     settings: Settings,
     /// By the index of the rule in the set.
     targets: Vec<Target>,
+    /// Those of [`ROOTS`] that a rule asks for.
+    roots: Vec<&'static str>,
 }
 
 /// What a match of a detection leads to.
@@ -77,10 +79,16 @@ impl Matcher {
         engine.add_rules(&compiled);
         Self {
             engine,
+            roots: roots(&compiled),
             rules,
             settings,
             targets,
         }
+    }
+
+    fn view<'e>(&'e self, event: &'e AuditEvent) -> EventView<'e> {
+        let customs = self.settings.of(&event.organization_id);
+        EventView::new(event, customs, &self.roots)
     }
 
     /// The rules.
@@ -92,7 +100,7 @@ impl Matcher {
     /// The detections that match an event, also those that only feed correlations, in the order of the set.
     #[must_use]
     pub fn matches(&self, event: &AuditEvent) -> Vec<&Rule> {
-        let view = EventView::new(event, self.settings.of(&event.organization_id));
+        let view = self.view(event);
         let rules = self.rules.rules();
         let matching = self.matching(event, &view);
         matching
@@ -104,7 +112,7 @@ impl Matcher {
     /// What is found in an event.
     #[must_use]
     pub fn observe(&self, event: &AuditEvent, position: Position) -> Found {
-        let view = EventView::new(event, self.settings.of(&event.organization_id));
+        let view = self.view(event);
         let evidence = Evidence {
             at: event.statement.timestamp,
             event: event.id,
@@ -170,6 +178,19 @@ impl Matcher {
             }
         }
     }
+}
+
+/// More than are asked for, where a rule looks for such a word; never less.
+fn roots(rules: &[rsigma_parser::SigmaRule]) -> Vec<&'static str> {
+    let detections = rules
+        .iter()
+        .map(|rule| serde_json::to_string(&rule.detection));
+    let asked: Result<Vec<String>, _> = detections.collect();
+    let is_asked = |root: &&str| match &asked {
+        Ok(asked) => asked.iter().any(|detection| detection.contains(*root)),
+        Err(_) => true,
+    };
+    ROOTS.into_iter().filter(is_asked).collect()
 }
 
 fn targets(rules: &[Rule]) -> Vec<Target> {

@@ -22,16 +22,26 @@ const DEPTH_MAX: usize = 40;
 pub(crate) struct EventView<'e> {
     event: &'e AuditEvent,
     customs: &'e Customs,
+    /// The first segments of our own paths that any rule asks for.
+    roots: &'e [&'static str],
+    /// Whether a name of a detail has a dot in it, which few have: a path's own name is looked for only then.
+    dotted: OnceCell<bool>,
     /// Worked out when the first rule asks.
     moment: OnceCell<Moment>,
     id: OnceCell<String>,
 }
 
 impl<'e> EventView<'e> {
-    pub(crate) fn new(event: &'e AuditEvent, customs: &'e Customs) -> Self {
+    pub(crate) fn new(
+        event: &'e AuditEvent,
+        customs: &'e Customs,
+        roots: &'e [&'static str],
+    ) -> Self {
         Self {
             event,
             customs,
+            roots,
+            dotted: OnceCell::new(),
             moment: OnceCell::new(),
             id: OnceCell::new(),
         }
@@ -93,14 +103,14 @@ impl<'e> EventView<'e> {
             "id" => Some(text(self.id())),
             "timestamp" => Some(time(said.timestamp)),
             "receivedAt" => Some(time(self.event.received_at)),
-            _ => self.nested_member(path),
+            _ => None,
         }
     }
 
-    fn nested_member(&self, path: &str) -> Option<EventValue<'_>> {
-        let (root, rest) = path.split_once('.')?;
+    fn nested_member(&self, root: &str, rest: &str) -> Option<EventValue<'_>> {
         let said = &self.event.statement;
         match root {
+            "derived" => self.derived(rest),
             "sessionContext" => {
                 let context = said.session_context.as_ref()?;
                 let member = match rest {
@@ -138,6 +148,19 @@ impl<'e> EventView<'e> {
         }
     }
 
+    fn detail(&self, root: &str, rest: &str, path: &str) -> Option<EventValue<'_>> {
+        let details = &self.event.statement.details;
+        let dotted = self.dotted.get_or_init(|| {
+            let mut names = details.iter().map(|(name, _)| name);
+            names.any(|name| name.contains('.'))
+        });
+        if *dotted {
+            lookup(details, path)
+        } else {
+            descend(details, root, rest)
+        }
+    }
+
     /// The texts of the members that are one, for rules that look for a word anywhere.
     fn texts(&self) -> impl Iterator<Item = &str> {
         let said = &self.event.statement;
@@ -169,13 +192,14 @@ impl<'e> EventView<'e> {
 
 impl Event for EventView<'_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
-        if let Some(name) = path.strip_prefix("derived.")
-            && let Some(value) = self.derived(name)
-        {
-            return Some(value);
+        match path.split_once('.') {
+            None => self
+                .member(path)
+                .or_else(|| self.event.statement.details.get(path).map(view)),
+            Some((root, rest)) => self
+                .nested_member(root, rest)
+                .or_else(|| self.detail(root, rest, path)),
         }
-        self.member(path)
-            .or_else(|| lookup(&self.event.statement.details, path))
     }
 
     fn any_string_value(&self, wanted: &dyn Fn(&str) -> bool) -> bool {
@@ -205,7 +229,7 @@ impl Event for EventView<'_> {
     }
 
     fn visit_top_level_keys(&self, visit: &mut dyn FnMut(&str)) -> bool {
-        for root in ROOTS {
+        for root in self.roots {
             visit(root);
         }
         for (name, _value) in self.event.statement.details.iter() {
@@ -216,7 +240,7 @@ impl Event for EventView<'_> {
 
     fn top_level_keys(&self) -> Option<Vec<Cow<'_, str>>> {
         let details = self.event.statement.details.iter();
-        let own = ROOTS.iter().map(|root| Cow::Borrowed(*root));
+        let own = self.roots.iter().map(|root| Cow::Borrowed(*root));
         Some(
             own.chain(details.map(|(name, _)| Cow::Borrowed(name)))
                 .collect(),
@@ -224,8 +248,9 @@ impl Event for EventView<'_> {
     }
 }
 
-/// First segments of the paths that [`EventView::member`] knows; whether they are there costs as much to say as to look.
-const ROOTS: [&str; 25] = [
+/// First segments of our own paths. The evaluator looks for a rule's fields only under segments that an event says it has; whether these
+/// are there costs as much to say as to look.
+pub(crate) const ROOTS: [&str; 25] = [
     "derived",
     "action",
     "status",
@@ -292,6 +317,10 @@ fn lookup<'v>(members: &'v Object, path: &str) -> Option<EventValue<'v>> {
         return Some(view(value));
     }
     let (root, rest) = path.split_once('.')?;
+    descend(members, root, rest)
+}
+
+fn descend<'v>(members: &'v Object, root: &str, rest: &str) -> Option<EventValue<'v>> {
     let mut found = Vec::new();
     collect(members.get(root)?, rest, &mut found);
     match found.len() {
