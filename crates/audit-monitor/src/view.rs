@@ -8,7 +8,7 @@
 //!    record's `eventName` and `userIdentity.type`.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use audit_event::{AuditEvent, Number, Object, Value};
 use rsigma_eval::{Event, EventValue};
@@ -26,6 +26,8 @@ pub(crate) struct EventView<'e> {
     roots: &'e [&'static str],
     /// Whether a name of a detail has a dot in it, which few have: a path's own name is looked for only then.
     dotted: OnceCell<bool>,
+    /// Details that were found, by [`place`]: rules ask for the same few again and again.
+    found: [Cell<Option<(&'e str, &'e Value)>>; PLACES],
     /// Worked out when the first rule asks.
     moment: OnceCell<Moment>,
     id: OnceCell<String>,
@@ -42,6 +44,7 @@ impl<'e> EventView<'e> {
             customs,
             roots,
             dotted: OnceCell::new(),
+            found: Default::default(),
             moment: OnceCell::new(),
             id: OnceCell::new(),
         }
@@ -152,13 +155,28 @@ impl<'e> EventView<'e> {
         let details = &self.event.statement.details;
         let dotted = self.dotted.get_or_init(|| {
             let mut names = details.iter().map(|(name, _)| name);
-            names.any(|name| name.contains('.'))
+            names.any(|name| name.as_bytes().contains(&b'.'))
         });
         if *dotted {
             lookup(details, path)
         } else {
-            descend(details, root, rest)
+            descend(self.detail_of(root)?, rest)
         }
+    }
+
+    fn detail_of(&self, name: &str) -> Option<&'e Value> {
+        let details = &self.event.statement.details;
+        let Some(found) = self.found.get(place(name)) else {
+            return details.get(name);
+        };
+        if let Some((known, value)) = found.get()
+            && known == name
+        {
+            return Some(value);
+        }
+        let entry = details.get_entry(name)?;
+        found.set(Some(entry));
+        Some(entry.1)
     }
 
     /// The texts of the members that are one, for rules that look for a word anywhere.
@@ -193,9 +211,7 @@ impl<'e> EventView<'e> {
 impl Event for EventView<'_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
         match path.split_once('.') {
-            None => self
-                .member(path)
-                .or_else(|| self.event.statement.details.get(path).map(view)),
+            None => self.member(path).or_else(|| self.detail_of(path).map(view)),
             Some((root, rest)) => self
                 .nested_member(root, rest)
                 .or_else(|| self.detail(root, rest, path)),
@@ -278,6 +294,17 @@ pub(crate) const ROOTS: [&str; 25] = [
     "details",
 ];
 
+/// How many details are remembered; a power of two.
+const PLACES: usize = 16;
+
+/// Where a name is remembered: names differ in their lengths and ends.
+fn place(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let last = bytes.last().copied().unwrap_or_default();
+    let middle = bytes.get(bytes.len() / 2).copied().unwrap_or_default();
+    (bytes.len() ^ usize::from(last) ^ (usize::from(middle) << 1)) % PLACES
+}
+
 fn text(value: &str) -> EventValue<'_> {
     EventValue::Str(Cow::Borrowed(value))
 }
@@ -317,12 +344,19 @@ fn lookup<'v>(members: &'v Object, path: &str) -> Option<EventValue<'v>> {
         return Some(view(value));
     }
     let (root, rest) = path.split_once('.')?;
-    descend(members, root, rest)
+    descend(members.get(root)?, rest)
 }
 
-fn descend<'v>(members: &'v Object, root: &str, rest: &str) -> Option<EventValue<'v>> {
+fn descend<'v>(mut value: &'v Value, mut rest: &str) -> Option<EventValue<'v>> {
+    // Most paths meet no array, and end at one value.
+    while let Value::Object(members) = value {
+        let Some((next, after)) = rest.split_once('.') else {
+            return members.get(rest).map(view);
+        };
+        (value, rest) = (members.get(next)?, after);
+    }
     let mut found = Vec::new();
-    collect(members.get(root)?, rest, &mut found);
+    collect(value, rest, &mut found);
     match found.len() {
         0 | 1 => found.pop(),
         _ => Some(EventValue::Array(found)),
