@@ -29,7 +29,7 @@ pub(crate) fn write(table: &Table, waiting: &VecDeque<Episode>) -> Vec<u8> {
         out.option(source.clock, |out, clock| out.i64(clock));
     });
     out.u64(table.touches);
-    out.list(table.groups.values(), Writer::state);
+    out.list(table.groups.values(), |out, state| out.state(state));
     out.list(waiting.iter(), Writer::episode);
     let digest = sha256(&[&out.0]);
     out.0.extend_from_slice(&digest.0);
@@ -53,7 +53,7 @@ pub(crate) fn read(engine: &Engine, bytes: &[u8]) -> Option<(Table, VecDeque<Epi
         .into_iter()
         .collect();
     let touches = from.u64()?;
-    let states = from.list(Reader::state)?;
+    let states = from.list(|from| from.state().map(Box::new))?;
     let waiting = from.list(Reader::episode)?.into();
     let mut told = Told::default();
     let table = Table::restored(sources, touches, states, engine, &mut told);

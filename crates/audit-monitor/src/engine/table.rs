@@ -23,7 +23,8 @@ pub(crate) struct Source {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     pub(super) sources: BTreeMap<LedgerId, Source>,
-    pub(super) groups: BTreeMap<GroupId, State>,
+    /// Boxed: a group is taken out and put back for each observation.
+    pub(super) groups: BTreeMap<GroupId, Box<State>>,
     /// Counts observations, which is all the time that eviction knows.
     pub(super) touches: u64,
     /// When each group next has something to do, by watermark.
@@ -56,7 +57,7 @@ impl Table {
     pub(super) fn restored(
         sources: BTreeMap<LedgerId, Source>,
         touches: u64,
-        states: Vec<State>,
+        states: impl IntoIterator<Item = Box<State>>,
         engine: &Engine,
         told: &mut Told,
     ) -> Self {
@@ -77,7 +78,7 @@ impl Table {
 
     /// Keeps the groups of the correlations that another engine still has, and ends the others' episodes.
     pub(crate) fn retain(&mut self, engine: &Engine, told: &mut Told) {
-        let states = std::mem::take(&mut self.groups).into_values().collect();
+        let states = std::mem::take(&mut self.groups).into_values();
         let sources = std::mem::take(&mut self.sources);
         *self = Self::restored(sources, self.touches, states, engine, told);
     }
@@ -165,9 +166,13 @@ impl Table {
             measured: observation.measured,
         };
         let id = observation.group_id;
-        let mut state = self
-            .take(engine, id)
-            .unwrap_or_else(|| State::new(id, observation.rule, Arc::clone(&observation.group)));
+        let mut state = self.take(engine, id).unwrap_or_else(|| {
+            Box::new(State::new(
+                id,
+                observation.rule,
+                Arc::clone(&observation.group),
+            ))
+        });
         self.touches += 1;
         state.touched = self.touches;
         state.observe(entry, &step, told);
@@ -175,7 +180,7 @@ impl Table {
         self.keep_within(engine, told);
     }
 
-    fn take(&mut self, engine: &Engine, id: GroupId) -> Option<State> {
+    fn take(&mut self, engine: &Engine, id: GroupId) -> Option<Box<State>> {
         let state = self.groups.remove(&id)?;
         self.idle.remove(&(state.touched, id));
         if let Some((_, correlation)) = engine.correlation(&state.rule)
@@ -188,7 +193,7 @@ impl Table {
     }
 
     /// A group with nothing left to do is not kept.
-    fn put(&mut self, engine: &Engine, state: State) {
+    fn put(&mut self, engine: &Engine, state: Box<State>) {
         let due = engine
             .correlation(&state.rule)
             .and_then(|(_, correlation)| state.due(correlation));
