@@ -5,6 +5,7 @@
 mod bench;
 mod client;
 mod config;
+mod configuration;
 mod dead_letters;
 mod decrypt_pake;
 mod error;
@@ -95,6 +96,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Action),
+    /// The configuration that processes run with, and its versions.
+    #[command(subcommand)]
+    Config(configuration::Action),
     /// Schema migrations of a store.
     #[command(subcommand)]
     Migrate(migrate::Action),
@@ -138,6 +142,7 @@ async fn run(cli: Cli) -> Result<Verdict, CliError> {
         Command::DecryptPake(args) => decrypt_pake::run(&output, &args),
         Command::DeadLetters(action) => dead_letters::run(&client()?, &output, &action).await,
         Command::Keys(action) => keys::run(client, &output, &action).await,
+        Command::Config(action) => configuration::run(&client()?, &output, &action).await,
         Command::Migrate(action) => migrate::run(&output, &action).await,
         Command::ListSource(action) => list_source::run(&output, &action).await,
         Command::Status(args) => status::run(client, &output, &args).await,

@@ -20,6 +20,13 @@ pub(crate) fn events(total: Option<u64>) -> ProgressBar {
     }
 }
 
+/// Something whose end is not known; says what is waited for.
+pub(crate) fn spinner(what: &str) -> ProgressBar {
+    let bar = bar(None, "{spinner} {msg} {elapsed}");
+    bar.set_message(what.to_owned());
+    bar
+}
+
 fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     // `stderr()` draws nothing when standard error is no terminal.
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));

@@ -103,8 +103,9 @@ impl ReadAudit {
     }
 }
 
-/// A request with one of our own events.
-fn own_event(event: String) -> AcceptRequest {
+/// A request with one of our own events, in the native form. It counts among ours, never against the mark.
+#[must_use]
+pub fn own_event(event: String) -> AcceptRequest {
     AcceptRequest {
         form: Form::Native,
         items: vec![Item::Bytes(event.into())],

@@ -7,7 +7,9 @@ use crate::auth::Access;
 use crate::compat::health as compat_health;
 use crate::compat::{list_worker, pake, pake_query, smart_logs};
 use crate::state::AppState;
-use crate::{dead_letters, events, health, ingest, keys, ledgers, search, status, verify};
+use crate::{
+    configuration, dead_letters, events, health, ingest, keys, ledgers, search, status, verify,
+};
 
 /// A route as documented and tested.
 #[derive(Debug, Clone, Copy)]
@@ -194,6 +196,27 @@ pub const ROUTES: &[Route] = &[
         "The conservation law's numbers, queue, ledgers, leases",
         || get(status::get_status),
     ),
+    route(
+        "GET",
+        "/observability/configuration-status",
+        Access::Operate,
+        "The configuration in force, its versions, and how each process took them",
+        || get(configuration::get_status),
+    ),
+    route(
+        "POST",
+        "/admin/config/reload",
+        Access::Admin,
+        "Look at the source of the configuration now",
+        || post(configuration::post_reload),
+    ),
+    route(
+        "POST",
+        "/admin/config/rollback",
+        Access::Admin,
+        "Bring an earlier version of the configuration back",
+        || post(configuration::post_rollback),
+    ),
     route("GET", "/healthz", Access::Open, "Alive", || {
         get(health::healthz)
     }),
@@ -306,6 +329,9 @@ pub const INGEST: &[(&str, &str)] = &[
     ("POST", "/v1/events"),
     ("GET", "/v1/frames/{id}"),
     ("GET", "/v1/status"),
+    ("GET", "/observability/configuration-status"),
+    ("POST", "/admin/config/reload"),
+    ("POST", "/admin/config/rollback"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/health/{component}"),

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::auth::KeyCache;
 use crate::compat::AnonymousWriters;
 use crate::compat::last_minute::LastMinute;
+use crate::configuration::ConfigurationControl;
 use crate::read_audit::ReadAudit;
 
 /// Bounds of the HTTP surface. While it serves, each request goes by those in force when it is looked at; `request_timeout`,
@@ -161,6 +162,8 @@ pub struct AppState {
     pub settings: watch::Receiver<Arc<HttpSettings>>,
     pub key_cache: Arc<KeyCache>,
     pub read_audit: Arc<ReadAudit>,
+    /// The configuration, where the process has one that can change.
+    pub configuration: Option<Arc<dyn ConfigurationControl>>,
     /// What the monitoring path of the list worker compares with.
     pub last_minute: Arc<LastMinute>,
 }

@@ -9,12 +9,13 @@ use audit_config::{
     ConfigFile, ConfigWarning, Configuration, Format, Lookup as _, Override, Settings, Surroundings,
 };
 use audit_config_source::{
-    Check, ConfigSource, Document, Fetched, KeptCopies, LoadSettings, Place, SourceSettings, load,
-    open,
+    Check, ConfigSource, Document, Fetched, KeptCopies, LoadSettings, Mark, Place, SourceSettings,
+    load, open,
 };
 use audit_runtime::SystemRandom;
 
 use crate::options::{Flags, Options, Output};
+use crate::reloading::Origin;
 use crate::standing::{Keeping, Standing};
 
 /// A configuration that a process can start with.
@@ -23,6 +24,8 @@ pub(crate) struct Begun {
     /// What is to be said of it once there is a log.
     pub(crate) warnings: Vec<ConfigWarning>,
     pub(crate) standing: Standing,
+    /// What can change at its source; nothing without one.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Finds a configuration in its order (source, last good copy, built-in defaults) and reads it with the flags over it.
@@ -32,7 +35,7 @@ pub(crate) async fn begin(options: &Options, flags: &Flags) -> Result<Begun, Vec
     let one = |error: String| vec![error];
     let place = place(options).map_err(one)?;
     let Some(place) = place else {
-        return begun(read(None, flags), Standing::built_in());
+        return begun(read(None, flags), Standing::built_in(), None);
     };
     let (source, check) = source(&place).map_err(one)?;
     let keeping = keeping(options, &place, check);
@@ -42,21 +45,48 @@ pub(crate) async fn begin(options: &Options, flags: &Flags) -> Result<Begun, Vec
     let loaded = load(&*source, Some(&kept), &load_settings, &SystemRandom).await;
     let loaded = loaded.map_err(|error| one(error.to_string()))?;
     let configuration = read(loaded.document.as_ref(), flags);
-    begun(
-        configuration,
-        Standing::of(place.to_string(), loaded, keeping),
-    )
+    let kept = keeping.copies_in(&configuration.settings().data_dir);
+    let at_source = AtSource {
+        source,
+        kept,
+        document: loaded.document.clone(),
+        mark: loaded.mark.clone(),
+        flags: flags.clone(),
+    };
+    let standing = Standing::of(place.to_string(), loaded, keeping);
+    begun(configuration, standing, Some(at_source))
 }
 
-fn begun(configuration: Configuration, standing: Standing) -> Result<Begun, Vec<String>> {
-    match configuration.into_settings() {
-        Ok((settings, warnings)) => Ok(Begun {
-            settings,
-            warnings,
-            standing,
-        }),
-        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+struct AtSource {
+    source: Arc<dyn ConfigSource>,
+    kept: KeptCopies,
+    document: Option<Document>,
+    mark: Option<Mark>,
+    flags: Flags,
+}
+
+fn begun(
+    configuration: Configuration,
+    standing: Standing,
+    at_source: Option<AtSource>,
+) -> Result<Begun, Vec<String>> {
+    let problems = configuration.problems();
+    if !problems.is_empty() {
+        return Err(problems.iter().map(ToString::to_string).collect());
     }
+    Ok(Begun {
+        settings: configuration.settings().clone(),
+        warnings: configuration.warnings().to_vec(),
+        standing,
+        origin: at_source.map(|found| Origin {
+            source: found.source,
+            kept: found.kept,
+            document: found.document,
+            mark: found.mark,
+            configuration,
+            flags: found.flags,
+        }),
+    })
 }
 
 /// `--config`, else `CONFIG_PATH`.
@@ -99,7 +129,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Reads a document, if there is one, and the flags over it.
-fn read(document: Option<&Document>, flags: &Flags) -> Configuration {
+pub(crate) fn read(document: Option<&Document>, flags: &Flags) -> Configuration {
     let overrides: Vec<_> = flags
         .iter()
         .map(|(flag, key, value)| Override { flag, key, value })

@@ -7,6 +7,7 @@
 mod configuration;
 mod live;
 mod options;
+mod reloading;
 mod signals;
 mod standing;
 
@@ -22,11 +23,11 @@ use audit_http::{AppState, ingest_router, router, serve};
 use audit_runtime::{Shutdown, Tasks};
 use tokio::net::TcpListener;
 
+use audit_reload::Reloader;
 use configuration::Begun;
 pub use live::{ApplyError, Live};
 use options::Asked;
 pub use options::Options;
-use standing::Standing;
 
 /// The allocator of every server binary; see the workspace manifest.
 #[global_allocator]
@@ -68,7 +69,7 @@ pub fn run(
                     return ExitCode::from(2);
                 }
             };
-            match serve_until_asked(&begun, surface, start).await {
+            match serve_until_asked(begun, surface, start).await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::FAILURE,
                 Err(error) => {
@@ -100,7 +101,7 @@ fn in_runtime(name: &str, program: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Runs until a signal; `true` when everything ended in order.
 async fn serve_until_asked(
-    begun: &Begun,
+    begun: Begun,
     surface: Surface,
     start: impl AsyncFnOnce(&Settings) -> anyhow::Result<Started>,
 ) -> anyhow::Result<bool> {
@@ -108,7 +109,9 @@ async fn serve_until_asked(
         settings,
         warnings,
         standing,
+        origin,
     } = begun;
+    let settings = &settings;
     let format = match settings.log_format {
         audit_config::LogFormat::Human => audit_telemetry::logs::LogFormat::Human,
         audit_config::LogFormat::Json => audit_telemetry::logs::LogFormat::Json,
@@ -117,7 +120,7 @@ async fn serve_until_asked(
         .context("logs cannot be set up")?;
     let metrics = audit_telemetry::prometheus::install().context("metrics cannot be set up")?;
     standing.tell();
-    for warning in warnings {
+    for warning in &warnings {
         tracing::warn!(key = %warning.key, "configuration: {warning}");
     }
     // Bound first, so that a port in use is told before anything is opened; nobody is answered until serve begins.
@@ -134,13 +137,25 @@ async fn serve_until_asked(
     standing.keep(&settings.data_dir).await;
     let shutdown = Shutdown::new();
     let tasks = Tasks::new();
-    let live = Live::new(audit.clone(), logs, settings, listen);
-    let state = audit.http(HttpParts {
+    let live = Arc::new(Live::new(audit.clone(), logs, settings, listen));
+    let mut state = audit.http(HttpParts {
         metrics,
         settings: Some(live.http()),
     });
+    let reloader = match origin {
+        Some(origin) => {
+            let live = Arc::clone(&live);
+            let reloader = reloading::reloader(origin, standing.from(), live, &mut state)?;
+            reloading::keep_up(&reloader, &tasks, &shutdown);
+            Some(reloader)
+        }
+        None => {
+            reloading::nothing_to_keep_up(&tasks, &shutdown);
+            None
+        }
+    };
     let state = not_ready_when_asked_to_end(state, &shutdown);
-    let state = with_configuration(state, standing);
+    let state = with_configuration(state, standing.health(), reloader);
     greet(settings, address, key_file.as_deref());
 
     let stop_serving = Shutdown::new();
@@ -178,11 +193,19 @@ fn not_ready_when_asked_to_end(mut state: AppState, shutdown: &Shutdown) -> AppS
 }
 
 /// Readiness shows which configuration is in force.
-fn with_configuration(mut state: AppState, standing: &Standing) -> AppState {
-    let (ready, health) = (state.readiness, standing.health());
+fn with_configuration(
+    mut state: AppState,
+    began: Health,
+    reloader: Option<Arc<Reloader>>,
+) -> AppState {
+    let ready = state.readiness;
     state.readiness = Arc::new(move || {
         let mut components = ready();
-        components.push(("configuration".to_owned(), health.clone()));
+        let health = match &reloader {
+            Some(reloader) => reloading::health(reloader, &began),
+            None => began.clone(),
+        };
+        components.push(("configuration".to_owned(), health));
         components
     });
     state

@@ -82,6 +82,11 @@ impl Standing {
         }
     }
 
+    /// Where it is from, as metrics name it.
+    pub(crate) const fn from(&self) -> &'static str {
+        self.from.as_str()
+    }
+
     /// As the component `configuration` is shown.
     pub(crate) fn health(&self) -> Health {
         match &self.why {
@@ -117,6 +122,13 @@ fn keep(kept: &KeptCopies, document: &Document) -> Result<(), KeptError> {
 }
 
 impl Keeping {
+    /// The copies of a process whose data directory is known.
+    pub(crate) fn copies_in(&self, data_dir: &Path) -> KeptCopies {
+        let own = data_dir.join("config");
+        let dir = if self.is_named { &self.dir } else { &own };
+        KeptCopies::open(dir, self.check.clone())
+    }
+
     /// Where copies go now that the data directory is known.
     fn dir_in(&self, data_dir: &Path) -> PathBuf {
         let own = data_dir.join("config");

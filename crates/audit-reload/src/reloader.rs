@@ -140,6 +140,8 @@ struct State {
     said: Option<ConfigReport>,
     /// When the source was last looked at.
     looked: Instant,
+    /// Whether the source gave something, ever since the start.
+    source_answered: bool,
     /// Why the source gave nothing, told once.
     source_trouble: Option<String>,
     untold: VecDeque<Chapter>,
@@ -161,8 +163,11 @@ impl Reloader {
         let configuration = Arc::new(configuration);
         let standing = Standing {
             sha256: document.as_ref().map(|document| document.sha256.0),
+            source_answered: mark.is_some(),
             ..Standing::default()
         };
+        // Only what came from the source has a mark.
+        let mark_known = mark.is_some();
         let state = State {
             versions: Versions::new(parts.config.clone(), versions),
             started: Arc::clone(&configuration),
@@ -175,6 +180,7 @@ impl Reloader {
             failed: None,
             said: None,
             looked: Instant::now(),
+            source_answered: mark_known,
             source_trouble: None,
             untold: VecDeque::new(),
             told_again: false,
@@ -257,14 +263,17 @@ impl Reloader {
         self.stand(&state, trouble);
     }
 
-    /// Steps until asked to end.
-    pub async fn run(&self, stop: ShutdownSignal) {
+    /// Steps until asked to end, and shows after each where the process stands.
+    pub async fn run(&self, stop: ShutdownSignal, show: impl Fn(&Standing)) {
         let mut steps = tokio::time::interval(STEP);
         steps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.begun() => return,
-                _ = steps.tick() => self.step().await,
+                _ = steps.tick() => {
+                    self.step().await;
+                    show(&self.standing());
+                }
             }
         }
     }
@@ -304,6 +313,7 @@ impl Reloader {
             sha256: state.document.as_ref().map(|document| document.sha256.0),
             watched: state.watching.is_some(),
             needs_restart: waiting_for_restart(state),
+            source_answered: state.source_answered,
             trouble,
         };
         let mut stands = self

@@ -15,6 +15,8 @@ pub struct Standing {
     pub watched: bool,
     /// Keys whose new value waits for the next start.
     pub needs_restart: Vec<&'static str>,
+    /// Whether the source gave something since the start, or at it.
+    pub source_answered: bool,
     /// Why it does not run with the newest version, or cannot see whether there is one.
     pub trouble: Option<String>,
 }

@@ -119,9 +119,19 @@ pub const METRICS: &[Metric] = &[
         "Duration of a commit.",
     ),
     gauge(
+        "audit_worker_configuration_needs_restart",
+        &[],
+        "Keys of the configuration whose new value waits for the next start.",
+    ),
+    gauge(
         "audit_worker_configuration_source",
         &["source"],
         "1 for where the configuration in force is from, 0 for the others: source, kept_copy (the source gave none at start), built_in.",
+    ),
+    gauge(
+        "audit_worker_configuration_version",
+        &[],
+        "Version of the configuration that this process runs with; 0 while none is known.",
     ),
     gauge(
         "audit_worker_dead_letters_waiting",

@@ -134,6 +134,11 @@ impl ChildProcess {
         self.signal(Signal::TERM);
     }
 
+    /// SIGHUP: asks it to look at its configuration again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// SIGSTOP: it stands still until [`ChildProcess::resume`].
     pub fn pause(&self) {
         self.signal(Signal::STOP);

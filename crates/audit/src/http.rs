@@ -73,6 +73,7 @@ impl Audit {
             settings,
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(inner.front.clone())),
+            configuration: None,
             last_minute,
         }
     }

@@ -17,6 +17,9 @@ use crate::deployed::{SPOOL_EVENTS_MAX, batch_by_depth, breaker, postgres_settin
 use crate::error::StartError;
 use crate::running::{Audit, Inner};
 
+/// Connections for versions of the configuration: a query every half second.
+const VERSIONS_CONNECTIONS: u32 = 1;
+
 /// Settings are not taken up; those before stay in force, all of them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -180,7 +183,10 @@ impl Audit {
         let (inner, ends) = (&self.inner, &self.inner.adjustable.ends);
         match (&ends.store, &settings.store) {
             (Some(_), StoreSettings::Postgres(postgres)) => {
-                let named = PostgresStore::unconnected(store_settings_of(postgres)?);
+                let mut few = store_settings_of(postgres)?;
+                few.connections_max = VERSIONS_CONNECTIONS;
+                few.searches = None;
+                let named = PostgresStore::unconnected(few);
                 let named = named.map_err(|source| ReconfigureError::Store(Box::new(source)))?;
                 named.belongs_to(&inner.deployment_id);
                 Ok(named.store().configs)

@@ -13,6 +13,10 @@ mod others;
 #[cfg(test)]
 mod past_mark;
 #[cfg(test)]
+mod reloads;
+#[cfg(test)]
+mod replaced;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod site;

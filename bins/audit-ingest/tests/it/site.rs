@@ -108,10 +108,25 @@ impl Site {
         site
     }
 
-    /// Changes the configuration of whatever starts from now on.
-    fn lay_over(&mut self, extra: &Value) {
+    /// Changes the configuration of whatever starts, or looks at it, from now on; gives it back as it was.
+    pub(crate) fn lay_over(&mut self, extra: &Value) -> Value {
+        let before = self.config.clone();
         lay_over(&mut self.config, extra);
-        std::fs::write(self.config_file(), self.config.to_string()).expect("written");
+        self.write_config();
+        before
+    }
+
+    /// Has the configuration as it was.
+    pub(crate) fn put_back(&mut self, config: &Value) {
+        self.config.clone_from(config);
+        self.write_config();
+    }
+
+    /// In one step, as whoever looks at it meanwhile must see one or the other.
+    fn write_config(&self) {
+        let written = self.config_file().with_extension("new");
+        std::fs::write(&written, self.config.to_string()).expect("written");
+        std::fs::rename(written, self.config_file()).expect("renamed");
     }
 
     fn config_file(&self) -> PathBuf {
@@ -175,6 +190,12 @@ impl Site {
         let status = program.child.wait(BOUND);
         assert!(status.success(), "{status}: {}", program.child.output());
         *program = self.worker(&program.name);
+    }
+
+    /// Whoever asks for the keys finds them in a program's own data directory.
+    pub(crate) fn keys_are_in(&self, name: &str) {
+        let own = self.dir.path().join(name).join("keys");
+        std::os::unix::fs::symlink(own, self.dir.path().join("keys")).expect("a link");
     }
 
     /// The admin key that the first worker made.

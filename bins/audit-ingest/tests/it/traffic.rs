@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use audit_testkit::events::EventSource;
@@ -121,6 +121,31 @@ impl Traffic {
     /// Waits until all is acknowledged; the ids.
     pub(crate) async fn end(self) -> HashSet<String> {
         self.reach(1, 1).await;
+        self.sending.join().expect("every event is taken")
+    }
+}
+
+/// Events being sent until somebody says that it is enough.
+pub(crate) struct Endless {
+    enough: Arc<AtomicBool>,
+    sending: JoinHandle<HashSet<String>>,
+}
+
+impl Endless {
+    /// Begins to send the events of this seed.
+    pub(crate) fn start(site: &Site, ingest: &Program, seed: u64) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let (sender, told) = (site.sender(ingest), Arc::clone(&enough));
+        let events = EventSource::new(seed).take_while(move |_event| !told.load(Ordering::Acquire));
+        let runtime = tokio::runtime::Handle::current();
+        let sending =
+            std::thread::spawn(move || runtime.block_on(sender.send_all(events, |_count| ())));
+        Self { enough, sending }
+    }
+
+    /// Ends with the batch that is under way; the ids of all that were acknowledged.
+    pub(crate) fn stop(self) -> HashSet<String> {
+        self.enough.store(true, Ordering::Release);
         self.sending.join().expect("every event is taken")
     }
 }

@@ -9,6 +9,7 @@
 
 mod bench;
 mod cloudtrail;
+mod configuration;
 mod deployment;
 mod envelopes;
 mod exit_codes;

@@ -40,22 +40,32 @@ pub(crate) fn sibling(name: &str) -> PathBuf {
 impl Site {
     /// An empty directory and a worker on it.
     pub(crate) fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut site = Self {
-            dir,
-            url: String::new(),
-            worker: None,
-        };
+        let mut site = Self::prepare();
         site.start_worker();
         site
     }
 
+    /// An empty directory.
+    pub(crate) fn prepare() -> Self {
+        Self {
+            dir: tempfile::tempdir().expect("a directory"),
+            url: String::new(),
+            worker: None,
+        }
+    }
+
     /// Starts the worker, again or for the first time.
     pub(crate) fn start_worker(&mut self) {
+        self.start_worker_with(&[]);
+    }
+
+    /// The same with flags of one's own.
+    pub(crate) fn start_worker_with(&mut self, flags: &[&str]) {
         let mut command = Command::new(program());
         command
             .current_dir(self.dir.path())
-            .args(["--listen", "127.0.0.1:0"]);
+            .args(["--listen", "127.0.0.1:0"])
+            .args(flags);
         let mut worker = ChildProcess::start(&mut command);
         let line = worker.wait_for_line("ready", BOUND);
         self.url = line

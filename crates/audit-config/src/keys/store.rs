@@ -2,7 +2,7 @@
 
 use crate::key::Kind::{OneOf, Url};
 use crate::key::Reload::{Now, Restart};
-use crate::key::{Key, MILLIS, Standard, count};
+use crate::key::{Key, Standard, count, millis};
 
 /// How an address of PostgreSQL begins.
 pub(crate) const POSTGRES: &[&str] = &["postgresql", "postgres"];
@@ -31,14 +31,14 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "store.connectTimeoutMs",
-        kind: MILLIS,
+        kind: millis(1, 86_400_000),
         default: Standard::Whole(5_000),
         reload: Now,
         meaning: "How long a connection may take to be made.",
     },
     Key {
         path: "store.statementTimeoutMs",
-        kind: MILLIS,
+        kind: millis(1, 86_400_000),
         default: Standard::Whole(20_000),
         reload: Now,
         meaning: "How long the server may work on one statement. Less than half of `queue.holdMs`.",

@@ -447,6 +447,7 @@ impl Parts {
             settings: watch::channel(Arc::new(settings)).1,
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(tasks.clone())),
+            configuration: None,
             last_minute: Arc::default(),
         }
     }

@@ -35,6 +35,7 @@ impl Reloader {
             Fetched::Unchanged => return Err(Refusal::Overtaken),
         };
         state.source_trouble = None;
+        state.source_answered = true;
         let occasion = Occasion {
             by,
             restores: None,
@@ -51,8 +52,14 @@ impl Reloader {
         }
         state.looked = Instant::now();
         let (document, mark) = match self.parts.source.fetch(state.mark.as_ref()).await {
-            Ok(Fetched::Document(document, mark)) => (document, mark),
-            Ok(Fetched::Unchanged) => return,
+            Ok(Fetched::Document(document, mark)) => {
+                state.source_answered = true;
+                (document, mark)
+            }
+            Ok(Fetched::Unchanged) => {
+                state.source_answered = true;
+                return;
+            }
             Err(error) => {
                 state.source_trouble = Some(format!("source: {error}"));
                 return;

@@ -1,0 +1,194 @@
+//! Changes of the configuration while events flow: taken by every process, or taken back by themselves; nothing is lost.
+
+use std::time::{Duration, Instant};
+
+use audit_testkit::net::free_port;
+use audit_testkit::wait::wait_until_async;
+use serde_json::{Value, json};
+
+use crate::site::{BOUND, Program, Site, is_full, record};
+use crate::traffic::Endless;
+
+/// Changes of the row; the number at full size.
+fn changes() -> u64 {
+    if is_full() { 200 } else { 12 }
+}
+
+/// What is different from one number to the next: batches, thresholds, connections, logs.
+fn change(number: u64) -> Value {
+    let turn = usize::try_from(number % 3).expect("small");
+    let of = |values: [u64; 3]| values[turn];
+    let policy = ["record", "alert", "deadLetter"][turn];
+    let filter = ["info", "warn", "error"][turn];
+    json!({
+        "batch": { "deliveries": of([50, 200, 500]), "bytesMax": of([1 << 20, 2 << 20, 3 << 20]) },
+        "breaker": { "failures": of([2, 3, 5]), "pauseMs": of([200, 500, 1_000]) },
+        "queue": { "eventsMax": of([500_000, 800_000, 1_000_000]) },
+        "store": { "maxConnections": of([4, 6, 8]), "statementTimeoutMs": of([10_000, 15_000, 20_000]) },
+        "proofs": { "pake": policy },
+        "http": { "itemsMax": of([5_000, 10_000, 20_000]) },
+        "logFilter": filter,
+        "accept": { "maxAheadMs": 300_000 + number },
+    })
+}
+
+/// The newest version, and what processes said of it.
+async fn newest(site: &Site, program: &Program) -> Value {
+    let path = "/observability/configuration-status?versions=1";
+    let (code, status) = site.get(program, path).await;
+    assert_eq!(code, 200, "{status}");
+    status["versions"][0].clone()
+}
+
+/// Waits until so many processes run with this version.
+async fn applied(site: &Site, program: &Program, version: u64, processes: usize) -> Value {
+    let what = format!("version {version} is applied by all");
+    wait_until_async(&what, BOUND, || async {
+        let newest = newest(site, program).await;
+        let reports = newest["reports"].as_array()?;
+        let all =
+            reports.len() == processes && reports.iter().all(|report| report["taken"] == "applied");
+        (newest["version"] == version && all).then_some(newest)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_changes_while_events_flow_lose_nothing() {
+    let mut site = Site::new(&json!({ "configuration": { "pollMs": 0, "watchMs": 0 } }));
+    let workers = [site.worker("one"), site.worker("two")];
+    let ingest = site.ingest();
+    applied(&site, &workers[0], 1, 3).await;
+    let mut sent = std::collections::HashSet::new();
+
+    // How fast it is when nothing changes, for as long as the changes take later; shown, not judged.
+    let calm = Endless::start(&site, &ingest, 61);
+    let began = Instant::now();
+    tokio::time::sleep(Duration::from_secs(if is_full() { 60 } else { 2 })).await;
+    let calm = calm.stop();
+    let per_s = |events: usize, took: Duration| events as f64 / took.as_secs_f64();
+    let unchanged = per_s(calm.len(), began.elapsed());
+    sent.extend(calm);
+
+    let traffic = Endless::start(&site, &ingest, 62);
+    let began = Instant::now();
+    for number in 1..=changes() {
+        site.lay_over(&change(number));
+        let asked =
+            &[&workers[0], &workers[1], &ingest][usize::try_from(number % 3).expect("small")];
+        let (code, answer) = site
+            .post(asked, "/admin/config/reload", String::new())
+            .await;
+        assert_eq!(code, 200, "{answer}");
+        assert_eq!(answer["version"], number + 1, "{answer}");
+        let newest = applied(&site, &workers[0], number + 1, 3).await;
+        assert_eq!(newest["state"], "inForce", "{newest}");
+    }
+    let changed = traffic.stop();
+    let ratio = per_s(changed.len(), began.elapsed()) / unchanged;
+    record(
+        &format!("{} changes; throughput {ratio:.2} of unchanged", changes()),
+        began.elapsed(),
+    );
+    assert!(!changed.is_empty());
+    sent.extend(changed);
+    site.check(&workers[0], &sent).await;
+    // Every change is in the trail, once.
+    let (_, page) = site
+        .get(
+            &workers[0],
+            "/v1/events?organizationId=_audit&action=configuration.publish&limit=1000",
+        )
+        .await;
+    let told = page["events"].as_array().expect("events").len();
+    assert_eq!(told as u64, changes() + 1, "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_makes_the_store_unreachable_is_taken_back_by_itself() {
+    let mut site = Site::new(&json!({ "configuration": { "pollMs": 0, "watchMs": 60_000 } }));
+    let workers = [site.worker("one"), site.worker("two")];
+    let ingest = site.ingest();
+    applied(&site, &workers[0], 1, 3).await;
+    let traffic = Endless::start(&site, &ingest, 63);
+    let good = site.lay_over(&json!({ "store": { "url": format!("postgres://postgres@127.0.0.1:{}/audit", free_port()) } }));
+    let (code, answer) = site
+        .post(&ingest, "/admin/config/reload", String::new())
+        .await;
+    assert_eq!(code, 200, "{answer}");
+    let back = applied(&site, &ingest, 3, 3).await;
+    assert_eq!(
+        (&back["state"], &back["restores"]),
+        (&json!("inForce"), &json!(1)),
+        "{back}"
+    );
+    assert!(
+        back["reason"].as_str().expect("a reason").contains("store"),
+        "{back}"
+    );
+    let (_, status) = site
+        .get(&ingest, "/observability/configuration-status?versions=3")
+        .await;
+    assert_eq!(status["versions"][1]["state"], "rolledBack", "{status}");
+    // No password and no other secret in any of it.
+    assert!(!status.to_string().contains("postgres@"), "{status}");
+    let sent = traffic.stop();
+    assert!(!sent.is_empty());
+    site.put_back(&good);
+    site.check(&workers[0], &sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_a_wrong_file_and_a_rollback_do_what_they_should() {
+    let mut site = Site::new(&json!({ "configuration": { "pollMs": 0, "watchMs": 0 } }));
+    let worker = site.worker("one");
+    applied(&site, &worker, 1, 1).await;
+    site.lay_over(&json!({ "http": { "itemsMax": 7 } }));
+    worker.child.hang_up();
+    let second = applied(&site, &worker, 2, 1).await;
+    assert_eq!(second["by"], "SIGHUP", "{second}");
+    let many = json!([{}, {}, {}, {}, {}, {}, {}, {}]).to_string();
+    let (code, answer) = site.post(&worker, "/v1/events", many).await;
+    assert_eq!(code, 413, "eight are more than seven: {answer}");
+
+    let good = site.lay_over(&json!({ "http": { "itemsMax": 0, "itemMax": 1 } }));
+    let (code, answer) = site
+        .post(&worker, "/admin/config/reload", String::new())
+        .await;
+    assert_eq!(code, 422, "{answer}");
+    let errors: Vec<_> = answer["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| &error["path"])
+        .collect();
+    assert_eq!(errors, ["/http/itemMax", "/http/itemsMax"], "{answer}");
+    site.put_back(&good);
+
+    let body = json!({ "version": 1 }).to_string();
+    let (code, answer) = site.post(&worker, "/admin/config/rollback", body).await;
+    assert_eq!((code, &answer["version"]), (200, &json!(3)), "{answer}");
+    let (code, answer) = site
+        .post(
+            &worker,
+            "/admin/config/rollback",
+            json!({ "version": 9 }).to_string(),
+        )
+        .await;
+    assert_eq!(code, 404, "{answer}");
+    let (_, status) = site
+        .get(&worker, "/observability/configuration-status")
+        .await;
+    assert_eq!(status["settings"]["http"]["itemsMax"], 10_000, "{status}");
+    // The file says otherwise; a restart does not undo what somebody asked for.
+    let mut worker = worker;
+    site.restart_in_order(&mut worker);
+    let status = wait_until_async("it runs with what is in force", BOUND, || async {
+        let (_, status) = site
+            .get(&worker, "/observability/configuration-status")
+            .await;
+        (status["version"] == 3).then_some(status)
+    })
+    .await;
+    assert_eq!(status["settings"]["http"]["itemsMax"], 10_000, "{status}");
+}
