@@ -39,6 +39,8 @@ pub enum Access {
     ProveAll,
     /// Everything.
     Admin,
+    /// May change what every organisation shares (the configuration): as `Admin`, with all organisations in scope.
+    AdminAll,
 }
 
 impl Access {
@@ -53,6 +55,7 @@ impl Access {
             Self::Prove => role >= Role::ComplianceOfficer,
             Self::ProveAll => role >= Role::ComplianceOfficer && *scope == OrganizationScope::All,
             Self::Admin => role == Role::Admin,
+            Self::AdminAll => role == Role::Admin && *scope == OrganizationScope::All,
         }
     }
 }
@@ -323,6 +326,7 @@ mod tests {
             (Access::Operate, vec![Analyst, ComplianceOfficer, Admin]),
             (Access::Prove, vec![ComplianceOfficer, Admin]),
             (Access::Admin, vec![Admin]),
+            (Access::AdminAll, vec![Admin]),
         ];
         for (access, allowed) in table {
             for role in [Writer, Viewer, Analyst, ComplianceOfficer, Admin] {
@@ -333,6 +337,8 @@ mod tests {
                 );
             }
         }
-        assert!(!Access::ProveAll.allows(Admin, &OrganizationScope::Only(vec![])));
+        for of_all in [Access::ProveAll, Access::AdminAll] {
+            assert!(!of_all.allows(Admin, &OrganizationScope::Only(vec![])));
+        }
     }
 }

@@ -94,7 +94,7 @@ pub(crate) async fn get_status(
     Params(params): Params<StatusParams>,
     headers: HeaderMap,
 ) -> HttpResult {
-    let principal = authenticate(&state, &headers, Access::Operate).await?;
+    let principal = authenticate(&state, &headers, Access::AdminAll).await?;
     let versions = params.versions.unwrap_or(20).clamp(1, 200);
     let status = control(&state)?.status(versions).await?;
     state.read_audit.read(
@@ -106,7 +106,7 @@ pub(crate) async fn get_status(
 }
 
 pub(crate) async fn post_reload(State(state): State<AppState>, headers: HeaderMap) -> HttpResult {
-    let principal = authenticate(&state, &headers, Access::Admin).await?;
+    let principal = authenticate(&state, &headers, Access::AdminAll).await?;
     let by = format!("API key {}", principal.key_id);
     Ok(Json(control(&state)?.reload(&by).await?).into_response())
 }
@@ -123,7 +123,7 @@ pub(crate) async fn post_rollback(
     headers: HeaderMap,
     body: Bytes,
 ) -> HttpResult {
-    let principal = authenticate(&state, &headers, Access::Admin).await?;
+    let principal = authenticate(&state, &headers, Access::AdminAll).await?;
     let wanted = if body.is_empty() {
         RollBack::default()
     } else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use audit::Health;
 use audit_config::{Configuration, Settings, components_of};
-use audit_config_source::{ConfigSource, Document, KeptCopies, Mark};
+use audit_config_source::{ConfigSource, Document, From, KeptCopies, Mark};
 use audit_event::Timestamp;
 use audit_http::{
     AppState, ConfigurationControl, ConfigurationObstacle, ConfigurationRefusal, own_event,
@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::configuration::read;
 use crate::live::Live;
 use crate::options::Flags;
+use crate::standing::show_source;
 
 /// The version that this process runs with.
 const VERSION: &str = "audit_worker_configuration_version";
@@ -136,6 +137,9 @@ async fn on_hangup(stop: audit_runtime::ShutdownSignal, look: impl AsyncFn()) {
 fn show(standing: &Standing) {
     metrics::gauge!(VERSION).set(standing.number as f64);
     metrics::gauge!(NEEDS_RESTART).set(standing.needs_restart.len() as f64);
+    if standing.source_answered {
+        show_source(From::Source);
+    }
 }
 
 /// As the component `configuration` is shown; `began` is how it was at the start, which ends when the source answers.

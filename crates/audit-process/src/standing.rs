@@ -8,6 +8,14 @@ use audit_config_source::{Check, Document, From, KeptCopies, KeptError, Loaded};
 /// 1 for where the configuration in force is from, by `source`; 0 for the others.
 const SOURCE: &str = "audit_worker_configuration_source";
 
+/// Has the metric say where the configuration in force is from.
+pub(crate) fn show_source(in_force: From) {
+    for from in From::ALL {
+        let value = if from == in_force { 1.0 } else { 0.0 };
+        metrics::gauge!(SOURCE, "source" => from.as_str()).set(value);
+    }
+}
+
 /// Which configuration is in force.
 pub(crate) struct Standing {
     /// Where it should be; `None` when no place is named, and the defaults are what is wanted.
@@ -58,10 +66,7 @@ impl Standing {
 
     /// Says it to whoever reads the log and the metrics.
     pub(crate) fn tell(&self) {
-        for from in From::ALL {
-            let in_force = if from == self.from { 1.0 } else { 0.0 };
-            metrics::gauge!(SOURCE, "source" => from.as_str()).set(in_force);
-        }
+        show_source(self.from);
         let Some(Wanted { place, .. }) = &self.place else {
             tracing::info!("configuration: the built-in defaults and the flags");
             return;

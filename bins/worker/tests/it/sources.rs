@@ -3,15 +3,19 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use audit_testkit::fault_proxy::FaultProxy;
 use audit_testkit::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
+use audit_testkit::wait::wait_until_async;
 use serde_json::Value;
 
 use crate::worker::{Client, Worker, free_port};
 
 const PLACE: &str = "s3://settings/audit/worker.json";
 const KEY: &str = "audit/worker.json";
+/// Nothing here takes so long unless it is broken.
+const BOUND: Duration = Duration::from_secs(60);
 
 /// The usual variables of AWS, for a server at this address.
 fn variables(endpoint: &str) -> [(&str, &str); 4] {
@@ -237,4 +241,47 @@ fn a_signature_that_openssl_made_is_taken_and_only_over_these_bytes() {
     let (code, said) = check();
     let refused = "the signature is not of the key";
     assert!(code == Some(1) && said.contains(refused), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_follows_its_bucket_and_goes_back_to_an_earlier_version_of_the_object() {
+    let server = S3Server::start_with_versions();
+    let object = |items: u32| {
+        format!(
+            r#"{{"http": {{"itemsMax": {items}}}, "configuration": {{"pollMs": 100, "watchMs": 0}}}}"#
+        )
+    };
+    let first = server.put("settings", KEY, object(1).as_bytes());
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let endpoint = server.endpoint();
+    let flags = ["--config", PLACE];
+    let worker = Worker::start_among(&data, free_port(), &flags, &variables(&endpoint));
+    assert!(is_bounded(&worker).await);
+    let bounded = |bounded: bool| {
+        let worker = &worker;
+        wait_until_async("the worker follows", BOUND, move || async move {
+            (is_bounded(worker).await == bounded).then_some(())
+        })
+    };
+    server.put("settings", KEY, object(2).as_bytes());
+    bounded(false).await;
+
+    // Without the kept copies the object's own version is asked for.
+    std::fs::remove_dir_all(data.join("config")).expect("kept copies");
+    let client = Client::new(&worker);
+    let back = client.post("/admin/config/rollback", String::new(), "back");
+    let (status, answer) = back.await.expect("an answer");
+    assert_eq!((status, &answer["version"]), (200, &3.into()), "{answer}");
+    bounded(true).await;
+    let path = "/observability/configuration-status";
+    let (_, standing) = client.get(path).await.expect("an answer");
+    let newest = &standing["versions"][0];
+    assert_eq!(newest["restores"], 1, "{standing}");
+    assert_eq!(
+        newest["sourceVersion"].as_str(),
+        first.as_deref(),
+        "{standing}"
+    );
+    assert_eq!(standing["from"], "source", "{standing}");
 }
