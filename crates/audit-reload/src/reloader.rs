@@ -142,8 +142,10 @@ struct State {
     looked: Instant,
     /// Whether the source gave something, ever since the start.
     source_answered: bool,
-    /// Why the source gave nothing, told once.
-    source_trouble: Option<String>,
+    /// Why the source gave nothing when it was last looked at.
+    source_away: Option<String>,
+    /// Why what is at the source was not taken.
+    not_taken: Option<String>,
     untold: VecDeque<Chapter>,
     told_again: bool,
 }
@@ -181,7 +183,8 @@ impl Reloader {
             said: None,
             looked: Instant::now(),
             source_answered: mark_known,
-            source_trouble: None,
+            source_away: None,
+            not_taken: None,
             untold: VecDeque::new(),
             told_again: false,
         };
@@ -289,7 +292,8 @@ impl Reloader {
             self.watch(state, &newest).await?;
         }
         self.poll(state).await;
-        Ok(trouble.or_else(|| state.source_trouble.clone()))
+        let at_source = state.source_away.as_ref().or(state.not_taken.as_ref());
+        Ok(trouble.or_else(|| at_source.cloned()))
     }
 
     /// Tells what was not told yet.

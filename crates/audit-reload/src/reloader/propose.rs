@@ -17,11 +17,20 @@ const KNOWN_MAX: u32 = 200;
 const PROBLEMS_TOLD: usize = 20;
 
 /// Why a document is proposed.
+#[derive(Default)]
 struct Occasion<'o> {
     by: &'o str,
     restores: Option<u64>,
     /// Nobody asked.
     by_itself: bool,
+    /// What the others run with, where this process runs with the document already.
+    others: Option<Others>,
+}
+
+/// What processes run with that have not seen the document.
+enum Others {
+    Known(Box<Configuration>),
+    Unknown,
 }
 
 impl Reloader {
@@ -34,14 +43,13 @@ impl Reloader {
             // Nothing was known, so a source that keeps its word does not answer so.
             Fetched::Unchanged => return Err(Refusal::Overtaken),
         };
-        state.source_trouble = None;
+        state.source_away = None;
         state.source_answered = true;
         let occasion = Occasion {
             by,
-            restores: None,
-            by_itself: false,
+            ..Occasion::default()
         };
-        self.propose(state, document, Some(mark), &occasion).await
+        self.judge_and_mark(state, document, mark, &occasion).await
     }
 
     /// Looks at the source when it is time.
@@ -51,29 +59,51 @@ impl Reloader {
             return;
         }
         state.looked = Instant::now();
-        let (document, mark) = match self.parts.source.fetch(state.mark.as_ref()).await {
-            Ok(Fetched::Document(document, mark)) => {
-                state.source_answered = true;
-                (document, mark)
-            }
-            Ok(Fetched::Unchanged) => {
-                state.source_answered = true;
-                return;
-            }
-            Err(error) => {
-                state.source_trouble = Some(format!("source: {error}"));
-                return;
-            }
+        let fetched = self.parts.source.fetch(state.mark.as_ref()).await;
+        state.source_away = fetched
+            .as_ref()
+            .err()
+            .map(|error| format!("source: {error}"));
+        state.source_answered |= fetched.is_ok();
+        let Ok(Fetched::Document(document, mark)) = fetched else {
+            return;
         };
         let occasion = Occasion {
             by: "changed at the source",
-            restores: None,
             by_itself: true,
+            ..Occasion::default()
         };
-        let proposed = self.propose(state, document, Some(mark), &occasion).await;
-        state.source_trouble = proposed
+        // Why it was not taken stands until something else is there.
+        let proposed = self.judge_and_mark(state, document, mark, &occasion).await;
+        state.not_taken = proposed
             .err()
             .map(|refusal| format!("the document at the source was not taken: {refusal}"));
+    }
+
+    /// Proposes what is at the source. Once it was judged, it is asked for again only when it changes; what was in the way
+    /// otherwise is tried again.
+    async fn judge_and_mark(
+        &self,
+        state: &mut State,
+        document: Document,
+        mark: Mark,
+        occasion: &Occasion<'_>,
+    ) -> Result<Published, Refusal> {
+        let proposed = self.propose(state, document, occasion).await;
+        let is_judged = match &proposed {
+            Ok(_)
+            | Err(
+                Refusal::Problems(_)
+                | Refusal::NeedsRestart(_)
+                | Refusal::Unfit(_)
+                | Refusal::TakenBack(_),
+            ) => true,
+            Err(_) => false,
+        };
+        if is_judged {
+            state.mark = Some(mark);
+        }
+        proposed
     }
 
     /// Brings the document of an earlier version back.
@@ -99,18 +129,16 @@ impl Reloader {
         let occasion = Occasion {
             by,
             restores: Some(wanted.number),
-            by_itself: false,
+            ..Occasion::default()
         };
-        self.propose(state, document, None, &occasion).await
+        self.propose(state, document, &occasion).await
     }
 
-    /// Publishes a document as the next version and takes it, if it can be taken. `mark` is what the source is asked with
-    /// the next time; it is remembered when the document was judged, so that a bad one is told once.
+    /// Publishes a document as the next version and takes it, if it can be taken.
     async fn propose(
         &self,
         state: &mut State,
         document: Document,
-        mark: Option<Mark>,
         occasion: &Occasion<'_>,
     ) -> Result<Published, Refusal> {
         let newest = state.versions.newest().await?;
@@ -119,7 +147,6 @@ impl Reloader {
         {
             return Err(Refusal::Watched(newest.number));
         }
-        state.mark = mark.or_else(|| state.mark.take());
         let number = newest.as_ref().map_or(0, |newest| newest.number);
         let known = newest.is_some_and(|newest| newest.sha256 == document.sha256.0);
         if occasion.by_itself && known {
@@ -131,16 +158,21 @@ impl Reloader {
             return Err(Refusal::TakenBack(number));
         }
         let full = (self.parts.read)(&document);
-        let changes = full.changes_since(&state.full);
+        let changes = match &occasion.others {
+            Some(Others::Known(others)) => full.changes_since(others),
+            Some(Others::Unknown) | None => full.changes_since(&state.full),
+        };
+        let means_the_same =
+            changes.is_empty() && !matches!(occasion.others, Some(Others::Unknown));
         if let Err(refusal) = self.judge(state, &full, &changes) {
             state.remember([self.refused(&document, occasion, &refusal)]);
             return Err(refusal);
         }
-        if known && changes.is_empty() {
+        if known && means_the_same {
             return Ok(unchanged(number));
         }
         self.keep(&document).await;
-        let watch = if changes.is_empty() {
+        let watch = if means_the_same {
             Duration::ZERO
         } else {
             state.running.settings().reload.watch
@@ -276,12 +308,17 @@ impl Reloader {
             // An earlier one, left behind on this machine: the others are further.
             return Ok(Some(newest));
         }
+        let others = match self.obtain(state, &newest).await {
+            Some(theirs) => Others::Known(Box::new((self.parts.read)(&theirs))),
+            None => Others::Unknown,
+        };
         let occasion = Occasion {
             by: "found at the start",
-            restores: None,
             by_itself: true,
+            others: Some(others),
+            ..Occasion::default()
         };
-        if let Err(refusal) = self.propose(state, document, None, &occasion).await {
+        if let Err(refusal) = self.propose(state, document, &occasion).await {
             tracing::warn!(%refusal, "what this process was started with is not for the others");
         }
         state.versions.newest().await

@@ -235,3 +235,19 @@ async fn a_history_that_cannot_be_told_now_is_told_later_in_order() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_source_that_was_away_is_no_trouble_any_more_when_it_is_back() {
+    let fleet = Fleet::new();
+    let process = fleet.process("one").await;
+    process.step().await;
+    let away = fleet.file().with_extension("away");
+    std::fs::rename(fleet.file(), &away).unwrap();
+    process.step().await;
+    let trouble = process.reloader.standing().trouble.unwrap();
+    assert!(trouble.starts_with("source: "), "{trouble}");
+    std::fs::rename(&away, fleet.file()).unwrap();
+    process.step().await;
+    assert_eq!(process.reloader.standing().trouble, None);
+    assert_eq!(fleet.versions().await.len(), 1);
+}

@@ -60,6 +60,8 @@ async fn a_document_that_nobody_saw_before_is_proposed_at_the_start() {
         (2, "found at the start")
     );
     assert_eq!(fresh.reloader.standing().number, 2);
+    // For the others it is a change like any other.
+    assert!(fleet.is_watched().await);
     one.step().await;
     assert_eq!(one.target.filter().as_deref(), Some("debug"));
 }
