@@ -90,6 +90,7 @@ async fn a_part_that_fails_for_a_moment_takes_nothing_back() {
     fleet.pass_the_watch();
     one.step().await;
     assert_eq!(fleet.newest().await.state, ConfigState::InForce);
+    assert_eq!(fleet.versions().await.len(), 2);
 }
 
 #[tokio::test]
@@ -152,4 +153,5 @@ async fn whoever_is_left_concludes() {
     fleet.pass_the_watch();
     other.step().await;
     assert_eq!(fleet.newest().await.state, ConfigState::InForce);
+    assert_eq!(fleet.versions().await.len(), 2);
 }
