@@ -2,15 +2,17 @@
 
 use async_trait::async_trait;
 use audit_store::StoreError;
-use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::auth::{Access, authenticate};
+use crate::body::read_json;
+use crate::budget::Budget;
 use crate::params::Params;
 use crate::problem::{HttpProblem, HttpResult, ItemProblem};
 use crate::state::AppState;
@@ -111,7 +113,7 @@ pub(crate) async fn post_reload(State(state): State<AppState>, headers: HeaderMa
     Ok(Json(control(&state)?.reload(&by).await?).into_response())
 }
 
-/// Body of a rollback; may be absent.
+/// Body of a rollback; its member may be absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RollBack {
@@ -120,16 +122,12 @@ struct RollBack {
 
 pub(crate) async fn post_rollback(
     State(state): State<AppState>,
+    Extension(budget): Extension<Budget>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> HttpResult {
     let principal = authenticate(&state, &headers, Access::AdminAll).await?;
-    let wanted = if body.is_empty() {
-        RollBack::default()
-    } else {
-        serde_json::from_slice(&body)
-            .map_err(|error| HttpProblem::bad_request("bad_body", error.to_string()))?
-    };
+    let wanted: RollBack = read_json(&headers, body, &mut budget.holder()).await?;
     let by = format!("API key {}", principal.key_id);
     let published = control(&state)?.roll_back(&by, wanted.version).await?;
     Ok(Json(published).into_response())
