@@ -63,7 +63,8 @@ auditctl=("$bin/auditctl" --key-file "$key")
 echo "== send through the ingest at $ingest, until a signed checkpoint covers every event"
 "${auditctl[@]}" --url "$ingest" send --ack sealed --state "$dir/sent" examples/events.ndjson
 echo "== search and verify at the workers"
-found=$("${auditctl[@]}" --url "$two" query --all -o json | grep --count '"event"')
+# Events of organisation _audit are the deployment's own: that it was configured, that somebody searched.
+found=$("${auditctl[@]}" --url "$two" query --all -o json | grep '"event"' | grep --count --invert-match '"organizationId":"_audit"')
 sent=$(wc -l <examples/events.ndjson)
 echo "$found of $sent events found"
 [[ $found == "$sent" ]]
