@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use audit_store::StoreError;
+use audit_store::config::VERSIONS_KEPT;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -97,7 +98,7 @@ pub(crate) async fn get_status(
     headers: HeaderMap,
 ) -> HttpResult {
     let principal = authenticate(&state, &headers, Access::AdminAll).await?;
-    let versions = params.versions.unwrap_or(20).clamp(1, 200);
+    let versions = params.versions.unwrap_or(20).clamp(1, VERSIONS_KEPT);
     let status = control(&state)?.status(versions).await?;
     state.read_audit.read(
         &state,

@@ -9,8 +9,8 @@ use audit_config::{
     ConfigFile, ConfigWarning, Configuration, Format, Lookup as _, Override, Settings, Surroundings,
 };
 use audit_config_source::{
-    Check, ConfigSource, Document, Fetched, KeptCopies, LoadSettings, Mark, Place, SourceSettings,
-    load, open,
+    Check, ConfigSource, Document, Fetched, KeptCopies, LoadSettings, Place, SourceSettings, load,
+    open,
 };
 use audit_runtime::SystemRandom;
 
@@ -23,6 +23,8 @@ pub(crate) struct Begun {
     pub(crate) settings: Settings,
     /// What is to be said of it once there is a log.
     pub(crate) warnings: Vec<ConfigWarning>,
+    /// The same, as it was read.
+    pub(crate) configuration: Configuration,
     pub(crate) standing: Standing,
     /// What can change at its source; nothing without one.
     pub(crate) origin: Option<Origin>,
@@ -45,30 +47,21 @@ pub(crate) async fn begin(options: &Options, flags: &Flags) -> Result<Begun, Vec
     let loaded = load(&*source, Some(&kept), &load_settings, &SystemRandom).await;
     let loaded = loaded.map_err(|error| one(error.to_string()))?;
     let configuration = read(loaded.document.as_ref(), flags);
-    let kept = keeping.copies_in(&configuration.settings().data_dir);
-    let at_source = AtSource {
+    let origin = Origin {
         source,
-        kept,
+        kept: keeping.copies_in(&configuration.settings().data_dir),
         document: loaded.document.clone(),
         mark: loaded.mark.clone(),
         flags: flags.clone(),
     };
     let standing = Standing::of(place.to_string(), loaded, keeping);
-    begun(configuration, standing, Some(at_source))
-}
-
-struct AtSource {
-    source: Arc<dyn ConfigSource>,
-    kept: KeptCopies,
-    document: Option<Document>,
-    mark: Option<Mark>,
-    flags: Flags,
+    begun(configuration, standing, Some(origin))
 }
 
 fn begun(
     configuration: Configuration,
     standing: Standing,
-    at_source: Option<AtSource>,
+    origin: Option<Origin>,
 ) -> Result<Begun, Vec<String>> {
     let problems = configuration.problems();
     if !problems.is_empty() {
@@ -77,15 +70,9 @@ fn begun(
     Ok(Begun {
         settings: configuration.settings().clone(),
         warnings: configuration.warnings().to_vec(),
+        configuration,
         standing,
-        origin: at_source.map(|found| Origin {
-            source: found.source,
-            kept: found.kept,
-            document: found.document,
-            mark: found.mark,
-            configuration,
-            flags: found.flags,
-        }),
+        origin,
     })
 }
 

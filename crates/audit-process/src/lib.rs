@@ -20,10 +20,10 @@ use anyhow::Context as _;
 use audit::{Audit, Health, HttpParts};
 use audit_config::Settings;
 use audit_http::{AppState, ingest_router, router, serve};
+use audit_reload::Reloader;
 use audit_runtime::{Shutdown, Tasks};
 use tokio::net::TcpListener;
 
-use audit_reload::Reloader;
 use configuration::Begun;
 pub use live::{ApplyError, Live};
 use options::Asked;
@@ -108,6 +108,7 @@ async fn serve_until_asked(
     let Begun {
         settings,
         warnings,
+        configuration,
         standing,
         origin,
     } = begun;
@@ -134,7 +135,9 @@ async fn serve_until_asked(
     let address = listener.local_addr().context("the socket has no address")?;
 
     let Started { audit, key_file } = start(settings).await?;
-    standing.keep(&settings.data_dir).await;
+    if let Some(origin) = &origin {
+        standing.keep(&origin.kept).await;
+    }
     let shutdown = Shutdown::new();
     let tasks = Tasks::new();
     let live = Arc::new(Live::new(audit.clone(), logs, settings, listen));
@@ -145,7 +148,8 @@ async fn serve_until_asked(
     let reloader = match origin {
         Some(origin) => {
             let live = Arc::clone(&live);
-            let reloader = reloading::reloader(origin, standing.from(), live, &mut state)?;
+            let from = standing.from();
+            let reloader = reloading::reloader(origin, configuration, from, live, &mut state)?;
             reloading::keep_up(&reloader, &tasks, &shutdown);
             Some(reloader)
         }

@@ -42,13 +42,13 @@ pub(crate) struct Origin {
     pub(crate) kept: KeptCopies,
     pub(crate) document: Option<Document>,
     pub(crate) mark: Option<Mark>,
-    pub(crate) configuration: Configuration,
     pub(crate) flags: Flags,
 }
 
 /// Makes a reloader for a process that runs, and shows it over HTTP.
 pub(crate) fn reloader(
     origin: Origin,
+    configuration: Configuration,
     from: &'static str,
     live: Arc<Live>,
     state: &mut AppState,
@@ -57,11 +57,10 @@ pub(crate) fn reloader(
     let trail = Trail {
         acceptor: Arc::clone(&state.acceptor),
         clock: Arc::clone(&state.clock),
-        process: (state.process)().owner,
     };
     let parts = Parts {
         config: origin.source.place(),
-        process: trail.process.clone(),
+        process: (state.process)().owner,
         source: origin.source,
         kept: Some(origin.kept),
         read: Arc::new(move |document: &Document| read(Some(document), &flags)),
@@ -71,7 +70,7 @@ pub(crate) fn reloader(
     let running = Running {
         document: origin.document,
         mark: origin.mark,
-        configuration: origin.configuration,
+        configuration,
     };
     let reloader = Reloader::new(parts, running);
     let reloader = Arc::new(reloader.map_err(|why| anyhow::anyhow!("configuration: {why}"))?);
@@ -190,7 +189,6 @@ fn chain(error: impl std::error::Error + Send + Sync + 'static) -> String {
 struct Trail {
     acceptor: Arc<Acceptor>,
     clock: Arc<dyn Clock>,
-    process: String,
 }
 
 #[async_trait]
@@ -256,9 +254,9 @@ impl ConfigurationControl for Control {
     async fn status(&self, versions: u32) -> Result<Value, StoreError> {
         let history = self.reloader.history(versions).await?;
         let versions: Vec<_> = history.iter().map(version).collect();
-        let standing = self.reloader.standing().to_json();
+        let standing = self.reloader.standing();
         let settings = self.reloader.settings().await;
-        let from = if self.reloader.standing().source_answered {
+        let from = if standing.source_answered {
             "source"
         } else {
             self.from
@@ -271,7 +269,9 @@ impl ConfigurationControl for Control {
             "origins": settings.get("origins"),
             "versions": versions,
         });
-        if let (Some(members), Value::Object(standing)) = (status.as_object_mut(), standing) {
+        if let (Some(members), Value::Object(standing)) =
+            (status.as_object_mut(), standing.to_json())
+        {
             members.extend(standing);
         }
         Ok(status)

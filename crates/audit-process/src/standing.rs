@@ -102,21 +102,20 @@ impl Standing {
 
     /// Keeps what came from the source, once the process has started with it: that makes it a good one. A copy that
     /// cannot be kept is told and stops nothing.
-    pub(crate) async fn keep(&self, data_dir: &Path) {
+    pub(crate) async fn keep(&self, kept: &KeptCopies) {
         let (Some(wanted), Some(document), From::Source) = (&self.place, &self.document, self.from)
         else {
             return;
         };
-        let dir = wanted.keeping.dir_in(data_dir);
-        let kept = KeptCopies::open(&dir, wanted.keeping.check.clone());
-        let document = document.clone();
-        let keeping = tokio::task::spawn_blocking(move || keep(&kept, &document)).await;
+        wanted.keeping.tell_if_elsewhere(kept.dir());
+        let (copies, document) = (kept.clone(), document.clone());
+        let keeping = tokio::task::spawn_blocking(move || keep(&copies, &document)).await;
         let error = match keeping {
             Ok(Ok(())) => return,
             Ok(Err(error)) => anyhow::Error::new(error),
             Err(error) => anyhow::Error::new(error),
         };
-        let dir = dir.display();
+        let dir = kept.dir().display();
         tracing::warn!(%dir, "the configuration is not kept for a start without its source: {error:#}");
     }
 }
@@ -134,14 +133,10 @@ impl Keeping {
         KeptCopies::open(dir, self.check.clone())
     }
 
-    /// Where copies go now that the data directory is known.
-    fn dir_in(&self, data_dir: &Path) -> PathBuf {
-        let own = data_dir.join("config");
-        if self.is_named || own == self.dir {
-            return self.dir.clone();
-        }
-        if self.is_remote {
-            let (dir, looked_for) = (own.display(), self.dir.display());
+    /// Says so when copies go where a start does not look for them.
+    fn tell_if_elsewhere(&self, dir: &Path) {
+        if self.is_remote && dir != self.dir {
+            let (dir, looked_for) = (dir.display(), self.dir.display());
             tracing::warn!(
                 %dir,
                 %looked_for,
@@ -149,6 +144,5 @@ impl Keeping {
                  for them elsewhere unless CONFIG_CACHE_DIR or --data-dir says where they are"
             );
         }
-        own
     }
 }

@@ -163,13 +163,12 @@ impl Reloader {
         } = running;
         let versions = parts.target.versions(configuration.settings())?;
         let configuration = Arc::new(configuration);
+        // Only what came from the source has a mark.
         let standing = Standing {
             sha256: document.as_ref().map(|document| document.sha256.0),
             source_answered: mark.is_some(),
             ..Standing::default()
         };
-        // Only what came from the source has a mark.
-        let mark_known = mark.is_some();
         let state = State {
             versions: Versions::new(parts.config.clone(), versions),
             started: Arc::clone(&configuration),
@@ -182,7 +181,7 @@ impl Reloader {
             failed: None,
             said: None,
             looked: Instant::now(),
-            source_answered: mark_known,
+            source_answered: standing.source_answered,
             source_away: None,
             not_taken: None,
             untold: VecDeque::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit_config::Configuration;
 use audit_config_source::{Document, Fetched, Sha256};
 use audit_event::Timestamp;
 use audit_store::{ConfigReport, ConfigState, ConfigTaken, ConfigVersion, StoreError};
@@ -36,17 +37,18 @@ impl Reloader {
                 .await?;
             return Ok(Some(format!("version {}: {detail}", version.number)));
         };
-        self.take(state, version, document).await
+        let full = (self.parts.read)(&document);
+        self.take(state, version, document, full).await
     }
 
-    /// Applies the document of a version. Gives why it could not.
+    /// Applies the document of a version, which was read to `full`. Gives why it could not.
     pub(super) async fn take(
         &self,
         state: &mut State,
         version: &ConfigVersion,
         document: Document,
+        full: Configuration,
     ) -> Result<Option<String>, StoreError> {
-        let full = (self.parts.read)(&document);
         let next = full.without_restart(&state.started);
         let problem = full.problems().iter().chain(next.problems()).next();
         if let Some(detail) = problem.map(ToString::to_string) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use audit_config::{Change, Configuration, OnRestartKeys};
 use audit_config_source::{Document, Fetched, Mark};
+use audit_store::config::VERSIONS_KEPT;
 use audit_store::{ConfigState, ConfigVersion, NewConfigVersion, StoreError};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
@@ -11,8 +12,6 @@ use tokio::time::Instant;
 use super::{Published, Refusal, Reloader, State};
 use crate::history::{Chapter, chapters};
 
-/// Versions that are looked through for a document that was there before.
-const KNOWN_MAX: u32 = 200;
 /// Problems that the trail names.
 const PROBLEMS_TOLD: usize = 20;
 
@@ -113,7 +112,7 @@ impl Reloader {
         by: &str,
         number: Option<u64>,
     ) -> Result<Published, Refusal> {
-        let versions = state.versions.list(KNOWN_MAX).await?;
+        let versions = state.versions.list(VERSIONS_KEPT).await?;
         let wanted = match number {
             Some(number) => versions.iter().find(|version| version.number == number),
             None => before_newest(&versions),
@@ -187,7 +186,7 @@ impl Reloader {
             changes: Json::from_iter(changes.iter().map(Change::to_json)).to_string(),
             watch,
         };
-        self.publish(state, new, document).await?;
+        self.publish(state, new, document, full).await?;
         Ok(Published {
             number: number + 1,
             changes,
@@ -201,6 +200,7 @@ impl Reloader {
         state: &mut State,
         new: NewConfigVersion,
         document: Document,
+        full: Configuration,
     ) -> Result<(), Refusal> {
         if !state.versions.publish(&new).await? {
             return Err(Refusal::Overtaken);
@@ -210,7 +210,7 @@ impl Reloader {
         let newest = state.versions.newest().await?;
         if let Some(published) = newest.filter(|newest| newest.number == number) {
             state.remember(chapters(&self.parts.config, &published));
-            self.take(state, &published, document).await?;
+            self.take(state, &published, document, full).await?;
         }
         Ok(())
     }
@@ -302,7 +302,7 @@ impl Reloader {
             self.applied(state, &newest).await?;
             return Ok(Some(newest));
         }
-        let versions = state.versions.list(KNOWN_MAX).await?;
+        let versions = state.versions.list(VERSIONS_KEPT).await?;
         let known = |version: &ConfigVersion| version.sha256 == document.sha256.0;
         if versions.iter().any(known) || matches!(newest.state, ConfigState::Watched(_)) {
             // An earlier one, left behind on this machine: the others are further.
@@ -353,7 +353,7 @@ impl Reloader {
 
 /// The version as which a document was taken back, if that is the last that was heard of it.
 async fn taken_back(state: &State, document: &Document) -> Result<Option<u64>, StoreError> {
-    let versions = state.versions.list(KNOWN_MAX).await?;
+    let versions = state.versions.list(VERSIONS_KEPT).await?;
     let mut with_it = versions
         .iter()
         .filter(|version| version.sha256 == document.sha256.0);

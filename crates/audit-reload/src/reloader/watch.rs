@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use audit_store::config::VERSIONS_KEPT;
 use audit_store::{
     ConfigReport, ConfigState, ConfigTaken, ConfigVersion, NewConfigVersion, StoreError,
 };
@@ -9,9 +10,6 @@ use serde_json::Value as Json;
 
 use super::{Reloader, State};
 use crate::history::chapters;
-
-/// Versions that are looked through for the one in force before.
-const EARLIER_MAX: u32 = 200;
 
 impl Reloader {
     /// Looks whether the newest version hurts, and concludes when it is time.
@@ -57,7 +55,7 @@ impl Reloader {
         newest: &ConfigVersion,
         report: &ConfigReport,
     ) -> Result<bool, StoreError> {
-        let versions = state.versions.list(EARLIER_MAX).await?;
+        let versions = state.versions.list(VERSIONS_KEPT).await?;
         let before = versions.iter().find(|version| {
             version.number < newest.number && version.state == ConfigState::InForce
         });
