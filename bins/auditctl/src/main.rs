@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 a finding (verification failed, events rejected), 2 usage, 3 cannot reach.
 
+mod alerts;
 mod bench;
 mod client;
 mod config;
@@ -17,6 +18,7 @@ mod output;
 mod progress;
 mod prove;
 mod query;
+mod rules;
 mod send;
 mod show;
 mod status;
@@ -93,6 +95,12 @@ enum Command {
     /// Events that could not be stored.
     #[command(subcommand)]
     DeadLetters(dead_letters::Action),
+    /// What detection found, and who was told of it.
+    #[command(subcommand)]
+    Alerts(alerts::Action),
+    /// Rules of detection: those in use, and trying others.
+    #[command(subcommand)]
+    Rules(rules::Action),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Action),
@@ -141,6 +149,8 @@ async fn run(cli: Cli) -> Result<Verdict, CliError> {
         Command::VerifyProof(args) => verify_proof::run(&output, &args),
         Command::DecryptPake(args) => decrypt_pake::run(&output, &args),
         Command::DeadLetters(action) => dead_letters::run(&client()?, &output, &action).await,
+        Command::Alerts(action) => alerts::run(&client()?, &output, &action).await,
+        Command::Rules(action) => rules::run(client, &output, &action).await,
         Command::Keys(action) => keys::run(client, &output, &action).await,
         Command::Config(action) => configuration::run(&client()?, &output, &action).await,
         Command::Migrate(action) => migrate::run(&output, &action).await,

@@ -27,7 +27,8 @@ async fn start(settings: &Settings) -> anyhow::Result<Started> {
         deployed::start_worker(settings, Registry::default()).await?
     } else {
         let builder = Audit::builder(&settings.data_dir);
-        builder.settings(embedded(settings)).start().await?
+        let builder = builder.settings(embedded(settings));
+        builder.detection_of(settings).start().await?
     };
     let key_file = audit.ensure_admin_key().await?;
     Ok(Started {

@@ -6,9 +6,9 @@ use crate::key::{Key, Kind};
 use crate::lookup::Lookup;
 use crate::node::{Member, Node, Raw};
 use crate::redact;
-use crate::secret::Secret;
 use crate::substitute::{Filled, substitute};
 use crate::values::Value;
+use audit_runtime::Secret;
 
 /// What a written value turned out to be.
 pub(crate) enum Checked {
@@ -82,7 +82,9 @@ pub(crate) fn check(kind: &Kind, node: &Node, lookup: &dyn Lookup) -> Checked {
                 None => wrong(Some(digits.chars().take(40).collect())),
             }
         }
-        (Kind::Texts | Kind::Urls(_), Raw::List(items)) => list(kind, items, lookup),
+        (Kind::Texts | Kind::Words(_) | Kind::Urls(_), Raw::List(items)) => {
+            list(kind, items, lookup)
+        }
         (Kind::Ranges, Raw::List(items)) => match list(&Kind::Texts, items, lookup) {
             Checked::Value {
                 value: Value::Texts(texts),
@@ -103,10 +105,14 @@ pub(crate) fn check(kind: &Kind, node: &Node, lookup: &dyn Lookup) -> Checked {
 fn of_text(kind: &Kind, filled: &Filled) -> Option<Checked> {
     let text = filled.text.as_str();
     match kind {
-        Kind::Secret | Kind::Url(_) if text.is_empty() => Some(Checked::Absent),
+        Kind::Secret | Kind::Hook(_) | Kind::Url(_) if text.is_empty() => Some(Checked::Absent),
         Kind::Secret => Some(Checked::Value {
-            value: Value::Secret(Secret::new(text)),
+            value: Value::Hidden(Secret::new(text)),
             literal_password: !filled.literal.is_empty(),
+        }),
+        Kind::Hook(schemes) => is_address(schemes, text).then(|| Checked::Value {
+            value: Value::Hook(Secret::new(text)),
+            literal_password: redact::has_password(&filled.literal),
         }),
         Kind::Url(schemes) => is_address(schemes, text).then(|| Checked::Value {
             value: Value::Secret(Secret::new(text)),
@@ -157,6 +163,7 @@ fn number(kind: &Kind, digits: &str) -> Option<Value> {
 fn shown_text(kind: &Kind, written: &str, filled: &Filled) -> String {
     match kind {
         Kind::Url(_) | Kind::Urls(_) => redact::address(&filled.text),
+        Kind::Hook(_) => redact::hook(&filled.text),
         Kind::Secret => redact::HIDDEN.to_owned(),
         _ if written.contains(":-") => "what `${...}` stands for".to_owned(),
         _ => redact::text(written),
@@ -171,6 +178,7 @@ fn ranges(texts: &[String]) -> Option<Value> {
 fn list(kind: &Kind, items: &[Node], lookup: &dyn Lookup) -> Checked {
     let item_kind = match kind {
         Kind::Urls(schemes) => Kind::Url(schemes),
+        Kind::Words(words) => Kind::OneOf(words),
         _ => Kind::Text,
     };
     let (mut texts, mut secrets, mut wrongs, mut literal) =

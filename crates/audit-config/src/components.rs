@@ -21,6 +21,8 @@ fn of_section(section: &str) -> Option<&'static [&'static str]> {
         "breaker" => &["store", "lanes"],
         "ingest" => &["queue", "spool"],
         "http" | "compat" | "listen" => &["http"],
+        "detection" => &["detection"],
+        "alerts" => &["alerts"],
         "sources" => &["bullmq:*", "redisList:*"],
         // Nothing that is looked at depends on them, or they need a restart, which looks at everything.
         "accept" | "configuration" | "dataDir" | "deploymentId" | "keys" | "logFilter"
@@ -47,6 +49,8 @@ mod tests {
             ("queue.eventsMax", &["queue", "broker"]),
             ("batch.bytesMax", &["lanes"]),
             ("compat.anonymousPerSecond", &["http"]),
+            ("detection.tuning", &["detection"]),
+            ("alerts.handlers", &["alerts"]),
             ("logFilter", &[]),
             ("nothing.of.ours", &[]),
         ] {

@@ -11,7 +11,7 @@ use crate::node::{Broken, Node};
 use crate::place::{Origin, Text};
 use crate::problem::{ConfigProblem, ConfigWarning};
 use crate::read::{Read, read};
-use crate::resolve::{idle, resolve};
+use crate::resolve::{idle, resolve, within};
 use crate::settings::Settings;
 use crate::values::{Value, Values};
 use crate::{json, toml_text};
@@ -146,6 +146,22 @@ impl Configuration {
     #[must_use]
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
+    }
+
+    /// Adds what somebody else found wrong with a key, or with a path within it; told where the key was given. For what only those can
+    /// judge who would use it: time zones, schedules, filters.
+    pub fn refuse(&mut self, path: &str, reason: impl Into<String>) {
+        let keys = path.match_indices('.').map(|(end, _)| &path[..end]);
+        let key = keys
+            .chain([path])
+            .rfind(|key| self.values.given(key).is_some());
+        let problem = within(
+            &self.values,
+            key.unwrap_or(path),
+            path.to_owned(),
+            reason.into(),
+        );
+        self.problems.push(problem);
     }
 
     /// What is worth saying although it is right: literal passwords, keys without effect.

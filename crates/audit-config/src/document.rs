@@ -25,6 +25,7 @@ fn default(key: &Key) -> String {
         Standard::Text(text) => format!("`{text}`"),
         Standard::Flag(flag) => format!("`{flag}`"),
         Standard::Whole(number) => grouped(number),
+        Standard::List(texts) => format!("`{}`", texts.join("`, `")),
     }
 }
 
@@ -32,6 +33,7 @@ fn allowed(kind: &Kind) -> String {
     match kind {
         Kind::Text => "text".to_owned(),
         Kind::Secret => "secret text".to_owned(),
+        Kind::Hook(schemes) => format!("address, `{}://`; secret", schemes.join("://`, `")),
         Kind::Url(schemes) => format!("address, `{}://`; secret", schemes.join("://`, `")),
         Kind::Urls(schemes) => format!("addresses, `{}://`; secret", schemes.join("://`, `")),
         Kind::Address => "address:port".to_owned(),
@@ -42,6 +44,7 @@ fn allowed(kind: &Kind) -> String {
         Kind::Number { min, max } => format!("{min} to {max}"),
         Kind::OneOf(words) => format!("`{}`", words.join("`, `")),
         Kind::Texts => "list of texts".to_owned(),
+        Kind::Words(words) => format!("list of `{}`", words.join("`, `")),
         Kind::Ranges => "list of address ranges".to_owned(),
         Kind::Objects(_) => "list of objects".to_owned(),
         Kind::Any => "anything".to_owned(),

@@ -1,6 +1,7 @@
 //! Keys of the systems that this one replaces: what each is here. Their files load as they are, and nothing in them is
 //! ignored without a word.
 
+mod alerting;
 mod connections;
 mod convert;
 mod duties;

@@ -21,6 +21,9 @@ pub(crate) enum Kind {
     Text,
     /// Text that nobody may see. Empty is the same as absent.
     Secret,
+    /// The address of a server whose path and query are secret as well, as those of incoming webhooks are: only scheme and host
+    /// are shown. It begins with one of these and `://`. Empty is the same as absent.
+    Hook(&'static [&'static str]),
     /// The address of a server, which may hold a password; it begins with one of these and `://`. Nobody may see it whole.
     /// Empty is the same as absent.
     Url(&'static [&'static str]),
@@ -44,6 +47,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A list of some of these.
+    Words(&'static [&'static str]),
     /// A list of ranges of addresses (CIDR).
     Ranges,
     /// A list of objects with these keys.
@@ -62,6 +67,8 @@ pub(crate) enum Standard {
     Text(&'static str),
     Flag(bool),
     Whole(u64),
+    /// A list.
+    List(&'static [&'static str]),
 }
 
 /// What a change of the key needs while the process runs.
@@ -93,7 +100,10 @@ pub(crate) const fn count(min: u64, max: u64, unit: &'static str) -> Kind {
 impl Kind {
     /// Whether the value may hold a password.
     pub(crate) const fn is_secret(&self) -> bool {
-        matches!(self, Self::Secret | Self::Url(_) | Self::Urls(_))
+        matches!(
+            self,
+            Self::Secret | Self::Hook(_) | Self::Url(_) | Self::Urls(_)
+        )
     }
 
     /// What is right, for people: follows "must be".
@@ -101,7 +111,9 @@ impl Kind {
         match self {
             Self::Text => "text that is not empty".to_owned(),
             Self::Secret => "text".to_owned(),
-            Self::Url(schemes) => format!("an address that begins with {}", begins(schemes)),
+            Self::Hook(schemes) | Self::Url(schemes) => {
+                format!("an address that begins with {}", begins(schemes))
+            }
             Self::Urls(schemes) => {
                 format!("a list of addresses that begin with {}", begins(schemes))
             }
@@ -111,6 +123,7 @@ impl Kind {
             Self::Number { min, max } => format!("a number from {min} to {max}"),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::Texts => "a list of texts, none empty".to_owned(),
+            Self::Words(words) => format!("a list of some of {}", words.join(", ")),
             Self::Ranges => "a list of address ranges, as [\"10.1.0.0/16\"]".to_owned(),
             Self::Objects(_) => "a list of objects".to_owned(),
             Self::Any => "anything".to_owned(),
@@ -132,7 +145,20 @@ impl Standard {
         match self {
             Self::None | Self::Depends(_) => None,
             Self::Flag(flag) => Some(Value::Flag(*flag)),
-            Self::Whole(number) => Some(Value::Whole(*number)),
+            Self::Whole(number) => Some(match kind {
+                #[expect(clippy::cast_precision_loss, reason = "a default is a small number")]
+                Kind::Number { .. } => Value::Number(*number as f64),
+                _ => Value::Whole(*number),
+            }),
+            Self::List(texts) => match kind {
+                Kind::Ranges => {
+                    let ranges: Option<_> = texts.iter().map(|text| text.parse().ok()).collect();
+                    ranges.map(Value::Ranges)
+                }
+                _ => Some(Value::Texts(
+                    texts.iter().map(|text| (*text).to_owned()).collect(),
+                )),
+            },
             Self::Text(text) => match kind {
                 Kind::Address => text.parse().ok().map(Value::Address),
                 _ => Some(Value::Text((*text).to_owned())),

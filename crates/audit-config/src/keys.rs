@@ -1,7 +1,9 @@
 //! Every key there is. To add one: an entry here, a field in [`Settings`](crate::Settings), and the line in `resolve` that
 //! fills it; a test says when one of the three is missing.
 
+mod alerts;
 mod compat;
+mod detection;
 mod ingest;
 mod process;
 mod queue;
@@ -10,17 +12,20 @@ mod store;
 
 use crate::key::Key;
 
+pub(crate) use detection::DAYS;
 pub(crate) use queue::{HOLD_MILLIS_MAX, REDIS};
 pub(crate) use store::POSTGRES;
 
 /// In the order of the documents.
-const SECTIONS: [&[Key]; 6] = [
+const SECTIONS: [&[Key]; 8] = [
     process::KEYS,
     store::KEYS,
     queue::KEYS,
     ingest::KEYS,
     compat::KEYS,
     sources::KEYS,
+    detection::KEYS,
+    alerts::KEYS,
 ];
 
 /// All of them.
@@ -59,6 +64,14 @@ mod tests {
             let fits = match (key.kind, key.default) {
                 (_, Standard::None | Standard::Depends(_)) => true,
                 (Kind::Flag, Standard::Flag(_)) | (Kind::Text, Standard::Text(_)) => true,
+                (Kind::Number { min, max }, Standard::Whole(number)) => {
+                    let number = f64::from(u32::try_from(number).expect("a small number"));
+                    (min..=max).contains(&number)
+                }
+                (Kind::Words(words), Standard::List(list)) => {
+                    list.iter().all(|word| words.contains(word))
+                }
+                (Kind::Ranges, default @ Standard::List(_)) => default.value(&key.kind).is_some(),
                 (Kind::Whole { min, max, .. }, Standard::Whole(number)) => {
                     (min..=max).contains(&number)
                 }

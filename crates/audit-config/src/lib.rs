@@ -5,10 +5,12 @@
 //! one; all problems are told at once, each with its place. Everything that is said of a key anywhere (`docs/configuration.md`,
 //! the JSON Schema, problems, printed trees) comes from one declaration of it, in `keys`.
 
+mod alerts;
 mod change;
 mod check;
 mod components;
 mod configuration;
+mod detection;
 #[cfg(test)]
 mod document;
 mod foreign;
@@ -16,6 +18,7 @@ mod json;
 mod key;
 mod keys;
 mod lookup;
+mod members;
 mod nearest;
 mod nest;
 mod node;
@@ -25,7 +28,6 @@ mod read;
 mod redact;
 mod resolve;
 mod schema;
-mod secret;
 mod settings;
 mod sources;
 mod substitute;
@@ -33,6 +35,7 @@ mod toml_text;
 mod tree;
 mod values;
 
+pub use audit_runtime::Secret;
 pub use change::Change;
 pub use components::components_of;
 pub use configuration::{ConfigFile, Configuration, Format, Override};
@@ -40,10 +43,12 @@ pub use lookup::{Lookup, Surroundings};
 pub use place::Place;
 pub use problem::{ConfigProblem, ConfigWarning};
 pub use schema::json_schema;
-pub use secret::Secret;
 pub use settings::{
-    BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, OnMismatch,
-    OnRestartKeys, PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings,
-    ReloadSettings, Settings, SourceQueue, SourceSettings, StoreSettings,
+    AlertHandlerKind, AlertHandlerSettings, AlertLevel, AlertSettings, BatchSettings,
+    BreakerSettings, CompatSettings, CustomsSettings, DetectionSettings, EscalationSettings,
+    IngestSettings, LogFormat, OnMismatch, OnRestartKeys, OrganizationCustoms, PostgresSettings,
+    ProofSettings, QueueBackend, QueueSettings, RedisSettings, ReloadSettings, RuleTuningSettings,
+    Settings, Share, SourceQueue, SourceSettings, StoreSettings, SuppressionSettings,
+    SystemAlertSettings,
 };
 pub use tree::default_config;

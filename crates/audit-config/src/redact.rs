@@ -42,6 +42,22 @@ pub(crate) fn address(text: &str) -> String {
     format!("{scheme}://{login}{place}{parameters}")
 }
 
+/// An address whose path is a secret, too: scheme and host only.
+pub(crate) fn hook(text: &str) -> String {
+    let shown = address(text);
+    let Some((scheme, rest)) = shown.split_once("://") else {
+        return shown;
+    };
+    // Without a login everything before the path is the host; with one, all up to the last `@` is hidden already.
+    match rest.find(['/', '?', '\\']) {
+        Some(end) => format!(
+            "{scheme}://{}/{HIDDEN}",
+            rest.get(..end).unwrap_or_default()
+        ),
+        None => shown,
+    }
+}
+
 fn shown_parameters(list: &str) -> String {
     let shown = list
         .split('&')
@@ -118,6 +134,21 @@ mod tests {
         ] {
             assert_eq!(address(given), shown);
             assert_eq!(has_password(given), password, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_hook_shows_its_host_and_nothing_behind() {
+        for (given, shown) in [
+            ("https://h/services/T0/hush", "https://h/***"),
+            ("https://h:1?token=hush", "https://h:1/***"),
+            ("https://u:hush@h/hush", "https://***@h/***"),
+            ("https://h\\hush", "https://h/***"),
+            ("https://h#hush", "https://h"),
+            ("smtp://h:25", "smtp://h:25"),
+            ("hush", "***"),
+        ] {
+            assert_eq!(hook(given), shown);
         }
     }
 

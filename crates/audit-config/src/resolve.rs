@@ -3,20 +3,27 @@
 use crate::keys;
 use crate::place::Origin;
 use crate::problem::{ConfigProblem, ConfigWarning};
-use crate::secret::Secret;
 use crate::settings::{
     BatchSettings, BreakerSettings, CompatSettings, IngestSettings, LogFormat, OnMismatch,
     OnRestartKeys, PostgresSettings, ProofSettings, QueueBackend, QueueSettings, RedisSettings,
-    ReloadSettings, Settings, SourceSettings, StoreSettings,
+    ReloadSettings, Settings, StoreSettings,
 };
 use crate::values::{Value, Values};
+use audit_runtime::Secret;
 
 /// Fills the settings; defaults that depend on other keys are settled here.
 pub(crate) fn resolve(values: &mut Values, problems: &mut Vec<ConfigProblem>) -> Settings {
     let deployed = values.is("store.backend", "postgres");
     derive(values, deployed);
     relations(values, problems);
-    let sources = sources(values, problems);
+    let sources = crate::sources::resolve(values, &mut |path, reason| {
+        problems.push(within(values, "sources", path, reason));
+    });
+    let mut problem = |key: &'static str, path, reason| {
+        problems.push(within(values, key, path, reason));
+    };
+    let detection = crate::detection::resolve(values, &mut problem);
+    let alerts = crate::alerts::resolve(values, &mut problem);
     let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
         data_dir: values.text("dataDir").unwrap_or_default().into(),
@@ -75,22 +82,21 @@ pub(crate) fn resolve(values: &mut Values, problems: &mut Vec<ConfigProblem>) ->
             smart_logs: on_mismatch(values, "proofs.smartLogs"),
             pake: on_mismatch(values, "proofs.pake"),
         },
+        detection,
+        alerts,
     }
 }
 
-fn sources(values: &Values, problems: &mut Vec<ConfigProblem>) -> Vec<SourceSettings> {
-    let place = values
-        .given("sources")
-        .and_then(|given| match &given.origin {
-            Origin::File { place, .. } => place.clone(),
-            Origin::Flag(_) | Origin::Derived => None,
-        });
-    crate::sources::resolve(values, &mut |key, reason| {
-        problems.push(ConfigProblem {
-            place: place.clone(),
-            ..ConfigProblem::new(key, reason)
-        });
-    })
+/// A problem of a key, or within it.
+pub(crate) fn within(values: &Values, key: &str, path: String, reason: String) -> ConfigProblem {
+    let place = values.given(key).and_then(|given| match &given.origin {
+        Origin::File { place, .. } => place.clone(),
+        Origin::Flag(_) | Origin::Derived => None,
+    });
+    ConfigProblem {
+        place,
+        ..ConfigProblem::new(path, reason)
+    }
 }
 
 fn on_mismatch(values: &Values, key: &str) -> OnMismatch {
@@ -104,6 +110,8 @@ fn on_mismatch(values: &Values, key: &str) -> OnMismatch {
 /// Twice a statement's time-out and this much, when the usual hold is too short for it.
 const HOLD_MARGIN_MILLIS: u64 = 10_000;
 const HOLD_MILLIS: u64 = 60_000;
+/// What is remembered of one group, when as much is remembered at all.
+const OBSERVATIONS_PER_GROUP: u64 = 10_000;
 
 fn derive(values: &mut Values, deployed: bool) {
     values.derive("ledgers", Value::Whole(if deployed { 4 } else { 1 }));
@@ -120,6 +128,13 @@ fn derive(values: &mut Values, deployed: bool) {
         twice.saturating_add(HOLD_MARGIN_MILLIS)
     };
     values.derive("queue.holdMs", Value::Whole(hold));
+    let observations = values
+        .whole("detection.observationsMax")
+        .unwrap_or(OBSERVATIONS_PER_GROUP);
+    values.derive(
+        "detection.observationsPerGroupMax",
+        Value::Whole(observations.min(OBSERVATIONS_PER_GROUP)),
+    );
 }
 
 fn store(values: &Values) -> StoreSettings {
@@ -207,14 +222,7 @@ pub(crate) fn idle(values: &Values) -> Vec<ConfigWarning> {
 /// What each key allows by itself and does not work together.
 fn relations(values: &Values, problems: &mut Vec<ConfigProblem>) {
     let mut problem = |key: &str, reason: String| {
-        let place = values.given(key).and_then(|given| match &given.origin {
-            Origin::File { place, .. } => place.clone(),
-            Origin::Flag(_) | Origin::Derived => None,
-        });
-        problems.push(ConfigProblem {
-            place,
-            ..ConfigProblem::new(key, reason)
-        });
+        problems.push(within(values, key, key.to_owned(), reason));
     };
     let postgres = values.is("store.backend", "postgres");
     let redis = values.is("queue.backend", "redis");

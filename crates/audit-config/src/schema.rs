@@ -75,6 +75,7 @@ fn of_key(key: &Key) -> Json {
         Standard::Text(text) => Some(Json::from(text)),
         Standard::Flag(flag) => Some(Json::from(flag)),
         Standard::Whole(number) => Some(Json::from(number)),
+        Standard::List(texts) => Some(Json::from(texts)),
     };
     describe(
         &mut schema,
@@ -92,7 +93,9 @@ fn of_kind(kind: &Kind) -> Json {
     let or_variable = |schema: Json| json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{" }, { "type": "null" }] });
     match kind {
         Kind::Text | Kind::Address => text,
-        Kind::Secret | Kind::Url(_) => json!({ "type": ["string", "null"], "writeOnly": true }),
+        Kind::Secret | Kind::Hook(_) | Kind::Url(_) => {
+            json!({ "type": ["string", "null"], "writeOnly": true })
+        }
         Kind::Urls(_) => json!({ "type": ["array", "null"], "items": text, "writeOnly": true }),
         Kind::Flag => or_variable(json!({ "type": "boolean" })),
         Kind::Whole { min, max, unit } => {
@@ -108,6 +111,9 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::OneOf(words) => or_variable(json!({ "enum": words })),
         Kind::Texts | Kind::Ranges => {
             json!({ "type": ["array", "null"], "items": text })
+        }
+        Kind::Words(words) => {
+            json!({ "type": ["array", "null"], "items": or_variable(json!({ "enum": words })) })
         }
         Kind::Objects(keys) => {
             let properties: Map<String, Json> = keys

@@ -7,8 +7,17 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::resolve::resolve;
-use crate::secret::Secret;
 use crate::values::Values;
+use audit_runtime::Secret;
+
+mod alerts;
+mod detection;
+
+pub use alerts::{
+    AlertHandlerKind, AlertHandlerSettings, AlertLevel, AlertSettings, EscalationSettings, Share,
+    SuppressionSettings, SystemAlertSettings,
+};
+pub use detection::{CustomsSettings, DetectionSettings, OrganizationCustoms, RuleTuningSettings};
 
 /// What the `worker` and `audit-ingest` binaries are told. Each reads what concerns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +68,10 @@ pub struct Settings {
     pub reload: ReloadSettings,
     /// `proofs.*`: what is done with events whose producer's own hash or signature does not match.
     pub proofs: ProofSettings,
+    /// `detection.*`: which rules look at stored events, and how.
+    pub detection: DetectionSettings,
+    /// `alerts.*`: who is told of what, and when not.
+    pub alerts: AlertSettings,
 }
 
 /// `batch.*`.

@@ -1,13 +1,8 @@
 //! `sources`: from checked members to settings, and what of them cannot stand together.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use crate::secret::Secret;
+use crate::members::Members;
 use crate::settings::{SourceQueue, SourceSettings};
-use crate::values::{Value, Values};
-
-type Members = BTreeMap<&'static str, Value>;
+use crate::values::Values;
 
 /// `failedMax` when it is not said: the bound of the replaced worker.
 const FAILED_MAX: u64 = 50_000;
@@ -26,11 +21,8 @@ pub(crate) fn resolve(
     values: &Values,
     problem: &mut dyn FnMut(String, String),
 ) -> Vec<SourceSettings> {
-    let Some(Value::Objects(all)) = values.effective("sources") else {
-        return Vec::new();
-    };
     let mut found: Vec<(usize, SourceSettings)> = Vec::new();
-    for (index, members) in all.iter().enumerate() {
+    for (index, members) in values.objects("sources").iter().enumerate() {
         let mut wrong = |member: &str, reason: String| {
             problem(format!("sources.{index}.{member}"), reason);
         };
@@ -73,29 +65,25 @@ fn one(
     members: &Members,
     wrong: &mut dyn FnMut(&str, String),
 ) -> Option<SourceSettings> {
-    let Some(kind) = text(members, "kind") else {
+    let Some(kind) = members.text("kind") else {
         wrong("kind", "is needed: one of bullmq, redisList".to_owned());
         return None;
     };
     for (other, names) in OF_A_KIND.iter().filter(|(other, _)| *other != kind) {
-        for name in names.iter().filter(|name| members.contains_key(**name)) {
+        for name in names.iter().filter(|name| members.has(name)) {
             wrong(name, format!("is of a source of kind {other}"));
         }
     }
-    let url = match members.get("url") {
-        Some(Value::Secret(url)) => Some(url.clone()),
-        _ => values.secret("queue.url"),
-    };
-    let Some(url) = url else {
+    let Some(url) = members.secret("url").or_else(|| values.secret("queue.url")) else {
         wrong("url", "is needed, because there is no queue.url".to_owned());
         return None;
     };
     let queue = if kind == "bullmq" {
-        let Some(queue) = text(members, "queueName") else {
+        let Some(queue) = members.text("queueName") else {
             wrong("queueName", "is needed for bullmq".to_owned());
             return None;
         };
-        let dead_letter_queue = text(members, "deadLetterQueue");
+        let dead_letter_queue = members.text("deadLetterQueue");
         for (name, queue) in [
             ("queueName", Some(&queue)),
             ("deadLetterQueue", dead_letter_queue.as_ref()),
@@ -112,28 +100,28 @@ fn one(
         }
         SourceQueue::Bullmq {
             queue,
-            prefix: text(members, "prefix").unwrap_or_else(|| "bull".to_owned()),
-            form: text(members, "form").unwrap_or_else(|| "smart_logs".to_owned()),
+            prefix: members.text("prefix").unwrap_or_else(|| "bull".to_owned()),
+            form: members
+                .text("form")
+                .unwrap_or_else(|| "smart_logs".to_owned()),
             dead_letter_queue,
         }
     } else {
         SourceQueue::RedisList {
-            key: text(members, "key").unwrap_or_else(|| "audit:queue".to_owned()),
-            failed_key: text(members, "failedKey").unwrap_or_else(|| "audit:failed".to_owned()),
-            failed_max: match members.get("failedMax") {
-                Some(Value::Whole(items)) => *items,
-                _ => FAILED_MAX,
-            },
+            key: members
+                .text("key")
+                .unwrap_or_else(|| "audit:queue".to_owned()),
+            failed_key: members
+                .text("failedKey")
+                .unwrap_or_else(|| "audit:failed".to_owned()),
+            failed_max: members.whole("failedMax").unwrap_or(FAILED_MAX),
         }
     };
     Some(SourceSettings {
         queue,
-        url: Secret::new(url.expose()),
-        organization: text(members, "organizationId"),
-        hold: match members.get("holdMs") {
-            Some(Value::Whole(millis)) => Some(Duration::from_millis(*millis)),
-            _ => None,
-        },
+        url,
+        organization: members.text("organizationId"),
+        hold: members.millis("holdMs"),
         told_apart_by: None,
     })
 }
@@ -192,12 +180,5 @@ fn tell_apart(all: &mut [SourceSettings]) {
         if names.iter().filter(|other| **other == name).count() > 1 {
             source.told_apart_by = Some(place(source).to_owned());
         }
-    }
-}
-
-fn text(members: &Members, name: &str) -> Option<String> {
-    match members.get(name) {
-        Some(Value::Text(text)) => Some(text.clone()),
-        _ => None,
     }
 }

@@ -8,8 +8,8 @@ use crate::keys;
 use crate::nest;
 use crate::place::{Origin, Place};
 use crate::redact;
-use crate::secret::Secret;
 use crate::values::Value;
+use audit_runtime::Secret;
 
 /// Columns before what is said of the origin.
 const ORIGIN_COLUMN: usize = 60;
@@ -110,12 +110,21 @@ pub(crate) fn redacted(value: &Value) -> Json {
     match value {
         Value::Text(text) => Json::from(text.as_str()),
         Value::Secret(text) => secret(text),
+        Value::Hidden(_) => Json::from(redact::HIDDEN),
+        Value::Hook(text) => Json::from(redact::hook(text.expose())),
         Value::Secrets(texts) => texts.iter().map(secret).collect(),
         Value::Address(address) => Json::from(address.to_string()),
         Value::Flag(flag) => Json::from(*flag),
         Value::Whole(number) => Json::from(*number),
         Value::Number(number) => Json::from(*number),
-        Value::Texts(texts) => Json::from(texts.as_slice()),
+        // Places are among them, and somebody may put a password into one.
+        Value::Texts(texts) => texts
+            .iter()
+            .map(|text| match text.contains("://") {
+                true => redact::address(text),
+                false => text.clone(),
+            })
+            .collect(),
         Value::Ranges(ranges) => ranges.iter().map(ToString::to_string).collect(),
         Value::Objects(objects) => {
             let object = |object: &std::collections::BTreeMap<&'static str, Value>| {

@@ -7,14 +7,20 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::keys;
+use crate::members::Members;
 use crate::place::Origin;
-use crate::secret::Secret;
+use audit_runtime::Secret;
 
 /// A value that is what its key allows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Text(String),
+    /// An address that may hold a password.
     Secret(Secret),
+    /// Of [`Kind::Secret`](crate::key::Kind::Secret): nothing of it is shown.
+    Hidden(Secret),
+    /// Of [`Kind::Hook`](crate::key::Kind::Hook).
+    Hook(Secret),
     Secrets(Vec<Secret>),
     Address(SocketAddr),
     Flag(bool),
@@ -98,6 +104,28 @@ impl Values {
     pub(crate) fn secret(&self, path: &str) -> Option<Secret> {
         match self.effective(path) {
             Some(Value::Secret(secret)) => Some(secret),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn texts(&self, path: &str) -> Vec<String> {
+        match self.effective(path) {
+            Some(Value::Texts(texts)) => texts,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The objects of a list.
+    pub(crate) fn objects(&self, path: &str) -> Vec<Members> {
+        match self.effective(path) {
+            Some(Value::Objects(objects)) => objects.into_iter().map(Members).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn number(&self, path: &str) -> Option<f64> {
+        match self.effective(path) {
+            Some(Value::Number(number)) => Some(number),
             _ => None,
         }
     }

@@ -51,6 +51,12 @@ pub(crate) struct Required {
     pub(crate) status: &'static str,
 }
 
+const CANONICAL: Required = Required {
+    timestamp: "/timestamp",
+    action: "/action",
+    status: "/status",
+};
+
 impl Gathered {
     /// Takes a member that the canonical event and the native form share; hands back what is none.
     pub(crate) fn take(&mut self, name: &str, value: Value) -> Option<Value> {
@@ -94,19 +100,12 @@ impl Gathered {
 
     /// The statement, when nothing was wrong.
     pub(crate) fn finish(self) -> Result<Statement, Vec<Problem>> {
-        self.finish_as(&Required {
-            timestamp: "/timestamp",
-            action: "/action",
-            status: "/status",
-        })
+        self.finish_as(&CANONICAL)
     }
 
     /// The statement of a foreign form, which has its own names for what is required.
     pub(crate) fn finish_as(mut self, required: &Required) -> Result<Statement, Vec<Problem>> {
-        self.require(required.timestamp, self.timestamp.is_none());
-        self.require(required.action, self.action.is_none());
-        self.require(required.status, self.status.is_none());
-        let mut problems = std::mem::take(&mut self.problems);
+        let mut problems = self.take_problems(required);
         let statement = match self.into_statement() {
             Ok(statement) => statement,
             Err(problem) => {
@@ -121,6 +120,23 @@ impl Gathered {
         } else {
             Err(problems)
         }
+    }
+
+    /// The statement of a canonical event, whose rules are judged with the event's: what was wrong so far.
+    pub(crate) fn finish_unjudged(mut self) -> Result<Statement, Vec<Problem>> {
+        let problems = self.take_problems(&CANONICAL);
+        if problems.is_empty() {
+            self.into_statement().map_err(|problem| vec![problem])
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn take_problems(&mut self, required: &Required) -> Vec<Problem> {
+        self.require(required.timestamp, self.timestamp.is_none());
+        self.require(required.action, self.action.is_none());
+        self.require(required.status, self.status.is_none());
+        std::mem::take(&mut self.problems)
     }
 
     fn into_statement(self) -> Result<Statement, Problem> {

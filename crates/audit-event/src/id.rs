@@ -115,6 +115,9 @@ impl FromStr for EventId {
     }
 }
 
+/// The organisation of the system's own events: administration, reads of the trail, the lives of alerts.
+pub const OWN_ORGANIZATION: &str = "_audit";
+
 /// Name of an organisation; empty means none. At most 512 bytes as a JSON string.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct OrganizationId(Box<str>);

@@ -64,7 +64,7 @@ pub use event::{
     Source, Stamps, StatedId, Statement, Status, Verdict,
 };
 pub use forms::Form;
-pub use id::{EventId, Identity, OrganizationId};
+pub use id::{EventId, Identity, OWN_ORGANIZATION, OrganizationId};
 pub use number::Number;
 pub use problem::{Code, Path, Problem};
 pub use timestamp::Timestamp;

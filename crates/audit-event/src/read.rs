@@ -48,14 +48,7 @@ const RECURSION_MAX: usize = 128;
 /// # Errors
 /// The first problem, with its path: after one, the rest of the text has no meaning.
 pub fn read_value(bytes: &[u8], limits: &ReadLimits) -> Result<ReadValue, Problem> {
-    if bytes.len() > limits.bytes_max {
-        let message = format!("longer than {} bytes", limits.bytes_max);
-        return Err(Problem {
-            path: Path::root(),
-            code: Code::TooLarge,
-            message,
-        });
-    }
+    check_length(bytes, limits)?;
     let replaced = match limits.lone_surrogates {
         LoneSurrogates::Refuse => Cow::Borrowed(bytes),
         LoneSurrogates::Replace => replace_lone_surrogates(bytes),
@@ -70,6 +63,37 @@ pub fn read_value(bytes: &[u8], limits: &ReadLimits) -> Result<ReadValue, Proble
         value,
         replaced_surrogates: matches!(replaced, Cow::Owned(_)),
     })
+}
+
+/// Reads one JSON object and nothing after it, and hands over its members as they come, also one that stands twice.
+/// [`LoneSurrogates::Refuse`] is understood.
+///
+/// # Errors
+/// As [`read_value`]; some members may have been handed over then.
+pub(crate) fn read_members(
+    bytes: &[u8],
+    limits: &ReadLimits,
+    mut take: impl FnMut(&str, Value),
+) -> Result<(), Problem> {
+    check_length(bytes, limits)?;
+    let mut reader = Reader {
+        jiter: Jiter::new(bytes),
+        depth_max: limits.depth_max.min(RECURSION_MAX),
+        may_hold_nul: bytes.contains(&b'\\'),
+    };
+    reader.members(&mut take).map_err(Failure::into_problem)
+}
+
+fn check_length(bytes: &[u8], limits: &ReadLimits) -> Result<(), Problem> {
+    if bytes.len() > limits.bytes_max {
+        let message = format!("longer than {} bytes", limits.bytes_max);
+        return Err(Problem {
+            path: Path::root(),
+            code: Code::TooLarge,
+            message,
+        });
+    }
+    Ok(())
 }
 
 struct Reader<'j> {
@@ -133,6 +157,33 @@ impl Reader<'_> {
         let value = self.value(peek, 1)?;
         self.jiter.finish().map_err(failure_of)?;
         Ok(value)
+    }
+
+    /// The members of the outermost object. Their names are read into one buffer: an event has a dozen of them.
+    fn members(&mut self, take: &mut impl FnMut(&str, Value)) -> Result<(), Failure> {
+        let peek = self.jiter.peek().map_err(failure_of)?;
+        if peek != Peek::Object {
+            let other = self.value(peek, 1)?;
+            let message = format!("must be an object, not {}", other.type_name());
+            return Err(Failure::new(Code::WrongType, message));
+        }
+        self.enter(1)?;
+        let mut name = String::new();
+        let mut key = self.jiter.known_object().map_err(failure_of)?;
+        while let Some(text) = key {
+            name.clear();
+            name.push_str(text);
+            if self.may_hold_nul && name.as_bytes().contains(&0) {
+                return Err(nul());
+            }
+            let peek = self.jiter.peek().map_err(failure_of);
+            match peek.and_then(|peek| self.value(peek, 2)) {
+                Ok(value) => take(&name, value),
+                Err(failure) => return Err(failure.inside(Step::Member(name))),
+            }
+            key = self.jiter.next_key().map_err(failure_of)?;
+        }
+        self.jiter.finish().map_err(failure_of)
     }
 
     fn value(&mut self, peek: Peek, depth: usize) -> Result<Value, Failure> {
@@ -241,9 +292,13 @@ fn too_precise() -> Failure {
 
 fn text(text: &str, may_hold_nul: bool) -> Result<String, Failure> {
     if may_hold_nul && text.as_bytes().contains(&0) {
-        return Err(Failure::new(Code::NulCharacter, "contains U+0000"));
+        return Err(nul());
     }
     Ok(text.to_owned())
+}
+
+fn nul() -> Failure {
+    Failure::new(Code::NulCharacter, "contains U+0000")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "stands in map_err")]

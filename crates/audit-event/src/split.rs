@@ -168,6 +168,9 @@ impl<'b> Scanner<'b> {
     fn nested(&mut self) -> Result<(), Problem> {
         let mut open = 0_usize;
         loop {
+            let rest = self.body.get(self.at..).unwrap_or_default();
+            let matters = |byte: &u8| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']');
+            self.at += rest.iter().position(matters).unwrap_or(rest.len());
             match self.peek() {
                 None => return Err(self.syntax("unclosed object or array")),
                 Some(b'"') => {
@@ -175,8 +178,7 @@ impl<'b> Scanner<'b> {
                     continue;
                 }
                 Some(b'{' | b'[') => open += 1,
-                Some(b'}' | b']') => open = open.saturating_sub(1),
-                Some(_) => {}
+                Some(_) => open = open.saturating_sub(1),
             }
             self.at += 1;
             if open == 0 {
@@ -191,7 +193,7 @@ impl<'b> Scanner<'b> {
         self.expect(b'"')?;
         loop {
             let rest = self.body.get(self.at..).unwrap_or_default();
-            let Some(step) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            let Some(step) = memchr::memchr2(b'"', b'\\', rest) else {
                 self.at = self.body.len();
                 return Err(self.syntax("unclosed string"));
             };

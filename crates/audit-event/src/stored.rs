@@ -6,7 +6,7 @@ use crate::gather::Gathered;
 use crate::limits;
 use crate::number::Number;
 use crate::problem::{Code, Problem};
-use crate::read::{LoneSurrogates, ReadLimits, read_value};
+use crate::read::{LoneSurrogates, ReadLimits, read_members};
 use crate::timestamp::{MissingZone, Timestamp, TimestampForm};
 use crate::validate;
 use crate::value::{Object, Value};
@@ -20,17 +20,10 @@ const LIMITS: ReadLimits = ReadLimits {
 
 /// The event whose canonical form these bytes are, to the last byte.
 pub(crate) fn read_event(bytes: &[u8]) -> Result<AuditEvent, Vec<Problem>> {
-    let value = read_value(bytes, &LIMITS)
-        .map_err(|problem| vec![problem])?
-        .value;
     let mut stored = Stored::default();
-    match value {
-        Value::Object(object) => stored.take_all(object),
-        other => {
-            let message = format!("must be an object, not {}", other.type_name());
-            return Err(vec![Problem::at("", Code::WrongType, message)]);
-        }
-    }
+    // A member that stands twice is not written twice, which is found below.
+    read_members(bytes, &LIMITS, |name, value| stored.take(name, value))
+        .map_err(|problem| vec![problem])?;
     let event = stored.finish()?;
     let written = write_event(&event, Scope::Whole);
     let mut problems = validate::event(&event, &written);
@@ -60,32 +53,30 @@ struct Stored {
 }
 
 impl Stored {
-    fn take_all(&mut self, object: Object) {
-        for (name, value) in object {
-            match name.as_str() {
-                "annotations" => {
-                    self.annotations = self.said.object("/annotations", value).unwrap_or_default();
-                }
-                "details" => {
-                    let details = self.said.object("/details", value).unwrap_or_default();
-                    self.said.details = details.into_iter().collect();
-                }
-                "externalId" => self.external_id = self.said.text("/externalId", value),
-                "receivedAt" => {
-                    let time = self.said.time("/receivedAt", value, MissingZone::Refuse);
-                    self.received_at = time.map(|(time, _)| time);
-                }
-                "timestampDigits" => self.digits = self.said.number("/timestampDigits", value),
-                "timestampText" => self.text = self.said.text("/timestampText", value),
-                _ => {
-                    if self.said.take(&name, value).is_some() {
-                        let path = crate::Path::root().member(&name);
-                        self.said.problem(
-                            path.as_str(),
-                            Code::UnknownValue,
-                            "no member of a canonical event",
-                        );
-                    }
+    fn take(&mut self, name: &str, value: Value) {
+        match name {
+            "annotations" => {
+                self.annotations = self.said.object("/annotations", value).unwrap_or_default();
+            }
+            "details" => {
+                let details = self.said.object("/details", value).unwrap_or_default();
+                self.said.details = details.into_iter().collect();
+            }
+            "externalId" => self.external_id = self.said.text("/externalId", value),
+            "receivedAt" => {
+                let time = self.said.time("/receivedAt", value, MissingZone::Refuse);
+                self.received_at = time.map(|(time, _)| time);
+            }
+            "timestampDigits" => self.digits = self.said.number("/timestampDigits", value),
+            "timestampText" => self.text = self.said.text("/timestampText", value),
+            _ => {
+                if self.said.take(name, value).is_some() {
+                    let path = crate::Path::root().member(name);
+                    self.said.problem(
+                        path.as_str(),
+                        Code::UnknownValue,
+                        "no member of a canonical event",
+                    );
                 }
             }
         }
@@ -110,7 +101,7 @@ impl Stored {
         if let Some(external) = self.external_id.take() {
             self.said.id = Some(StatedId::External(external));
         }
-        let statement = self.said.finish()?;
+        let statement = self.said.finish_unjudged()?;
         // Both are present: their absence was a problem.
         let (Some(id), Some(received_at)) = (id, self.received_at) else {
             return Err(Vec::new());

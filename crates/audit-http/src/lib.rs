@@ -5,6 +5,7 @@
 //!
 //! [`routes::ROUTES`] is the one table of what there is and who may.
 
+mod alerts;
 mod answer;
 pub mod auth;
 mod body;
@@ -13,6 +14,7 @@ pub mod compat;
 mod configuration;
 mod cursor;
 mod dead_letters;
+mod detection;
 mod events;
 mod guard;
 mod health;
@@ -26,6 +28,7 @@ mod params;
 pub mod problem;
 mod read_audit;
 pub mod routes;
+mod rules;
 mod search;
 pub mod serve;
 pub mod state;
@@ -37,6 +40,7 @@ pub use auth::{Access, KeyCache, KeyRequest, Principal, new_api_key};
 pub use compat::AnonymousWriters;
 pub use compat::last_minute::LastMinute;
 pub use configuration::{ConfigurationControl, ConfigurationObstacle, ConfigurationRefusal};
-pub use read_audit::{OWN_ORGANIZATION, ReadAudit, own_event};
+pub use detection::DetectionSurface;
+pub use read_audit::{ReadAudit, own_event};
 pub use serve::{ingest_router, router, serve};
 pub use state::{AppState, ComponentHealth, HttpSettings, ProcessStatus, VerifyBody, VerifyRuns};

@@ -115,6 +115,24 @@ fn query_parameters(route: &Route) -> Vec<Value> {
             "orderBy",
             "orderDirection",
         ],
+        ("GET", "/v1/alerts") => &[
+            "state",
+            "atLeast",
+            "rule",
+            "organizationId",
+            "since",
+            "until",
+            "limit",
+            "cursor",
+        ],
+        ("GET", "/v1/alerts/statistics") => &[
+            "state",
+            "atLeast",
+            "rule",
+            "organizationId",
+            "since",
+            "until",
+        ],
         ("GET", "/v1/dead-letters") => &["reason", "includeReplayed", "after", "limit"],
         _ => &[],
     };
@@ -148,6 +166,14 @@ fn request_body(route: &Route) -> Option<Value> {
             "until": { "type": "string", "format": "date-time" },
             "checkpoints": { "type": "array", "items": { "type": "string" } } } } } })
         }
+        ("POST", "/v1/alerts/{id}/acknowledge" | "/v1/alerts/{id}/resolve") => {
+            json!({ "application/json": { "schema": { "type": "object", "properties": { "note": { "type": "string" } } } } })
+        }
+        ("POST", "/v1/rules/test") => {
+            json!({ "application/json": { "schema": { "type": "object", "required": ["event"], "properties": {
+            "event": { "type": "object" }, "rules": { "type": "string" },
+            "form": { "enum": ["native", "smart_logs", "pake", "list_worker", "cloudtrail"] } } } } })
+        }
         ("POST", "/v1/keys") => {
             json!({ "application/json": { "schema": { "type": "object", "required": ["name", "role"],
             "properties": { "name": { "type": "string" }, "role": { "enum": ["writer", "viewer", "analyst", "compliance_officer", "admin"] },
@@ -171,6 +197,13 @@ fn responses(route: &Route) -> Value {
             "429": { "description": "Too many events of this sender" }, "503": { "description": "Come back later" },
         }),
         ("POST", "/v1/keys") => json!({ "201": { "description": "Created" } }),
+        ("POST", "/v1/alerts/{id}/acknowledge" | "/v1/alerts/{id}/resolve") => json!({
+            "200": { "description": "The alert as it is now" }, "404": { "description": "No such alert" },
+            "409": { "description": "It is resolved already" },
+        }),
+        ("POST", path) if path.starts_with("/v1/alerts/") || path.starts_with("/v1/rules/") => {
+            json!({ "200": { "description": "Fine" } })
+        }
         ("POST", _) => json!({ "202": { "description": "Begun" } }),
         ("DELETE", _) => json!({ "204": { "description": "Done" } }),
         _ => json!({ "200": { "description": "Fine" } }),

@@ -3,19 +3,14 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use audit_event::{Form, OrganizationId, Timestamp};
-use audit_pipeline::{AcceptRequest, Ack, Caller, Item};
+use audit_event::Timestamp;
+pub use audit_pipeline::own_event;
 use audit_runtime::Tasks;
-use audit_store::query::OrganizationScope;
 use serde_json::json;
 
 use crate::auth::Principal;
 use crate::state::AppState;
-
-/// The organisation of our own events.
-pub const OWN_ORGANIZATION: &str = "_audit";
 
 /// (principal, route) pairs remembered at most; beyond it a minute may be told twice, never forgotten.
 const REMEMBERED_MAX: usize = 10_000;
@@ -103,29 +98,11 @@ impl ReadAudit {
     }
 }
 
-/// A request with one of our own events, in the native form. It counts among ours, never against the mark.
-#[must_use]
-pub fn own_event(event: String) -> AcceptRequest {
-    AcceptRequest {
-        form: Form::Native,
-        items: vec![Item::Bytes(event.into())],
-        caller: Caller {
-            api_key_id: String::new(),
-            scope: OrganizationScope::All,
-            default_organization: OrganizationId::new(OWN_ORGANIZATION),
-            authenticated: true,
-        },
-        idempotency_key: None,
-        ack: Ack::Queued,
-        timeout: Duration::from_secs(1),
-        traceparent: None,
-        internal: true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use audit_event::OrganizationId;
     use audit_store::Role;
+    use audit_store::query::OrganizationScope;
 
     use super::*;
 

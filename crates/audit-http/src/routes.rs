@@ -8,7 +8,8 @@ use crate::compat::health as compat_health;
 use crate::compat::{list_worker, pake, pake_query, smart_logs};
 use crate::state::AppState;
 use crate::{
-    configuration, dead_letters, events, health, ingest, keys, ledgers, search, status, verify,
+    alerts, configuration, dead_letters, events, health, ingest, keys, ledgers, rules, search,
+    status, verify,
 };
 
 /// A route as documented and tested.
@@ -171,6 +172,69 @@ pub const ROUTES: &[Route] = &[
         Access::Admin,
         "Send a dead letter again",
         || post(dead_letters::replay_dead_letter),
+    ),
+    route(
+        "GET",
+        "/v1/alerts",
+        Access::Operate,
+        "List alerts, newest first",
+        || get(alerts::get_alerts),
+    ),
+    route(
+        "GET",
+        "/v1/alerts/statistics",
+        Access::Operate,
+        "How many alerts there are, by state, level and rule",
+        || get(alerts::get_statistics),
+    ),
+    route(
+        "GET",
+        "/v1/alerts/outbox",
+        Access::Operate,
+        "What waits to be told of alerts, by handler",
+        || get(alerts::get_outbox),
+    ),
+    route(
+        "POST",
+        "/v1/alerts/outbox/{handler}/revive",
+        Access::AdminAll,
+        "Tell a handler again what was given up",
+        || post(alerts::revive),
+    ),
+    route(
+        "GET",
+        "/v1/alerts/{id}",
+        Access::Operate,
+        "One alert",
+        || get(alerts::get_alert),
+    ),
+    route(
+        "POST",
+        "/v1/alerts/{id}/acknowledge",
+        Access::Operate,
+        "Somebody looks at an alert",
+        || post(alerts::acknowledge),
+    ),
+    route(
+        "POST",
+        "/v1/alerts/{id}/resolve",
+        Access::Operate,
+        "An alert is done with",
+        || post(alerts::resolve),
+    ),
+    route(
+        "GET",
+        "/v1/rules",
+        Access::Operate,
+        "The rules in use, and what could not be loaded",
+        || get(rules::get_rules),
+    ),
+    route(
+        "POST",
+        "/v1/rules/test",
+        Access::Operate,
+        "What rules make of an event, and why; stores nothing",
+        || post(rules::post_test),
     ),
     route(
         "POST",

@@ -22,6 +22,7 @@ use crate::auth::KeyCache;
 use crate::compat::AnonymousWriters;
 use crate::compat::last_minute::LastMinute;
 use crate::configuration::ConfigurationControl;
+use crate::detection::DetectionSurface;
 use crate::read_audit::ReadAudit;
 
 /// Bounds of the HTTP surface. While it serves, each request goes by those in force when it is looked at; `request_timeout`,
@@ -164,6 +165,8 @@ pub struct AppState {
     pub read_audit: Arc<ReadAudit>,
     /// The configuration, where the process has one that can change.
     pub configuration: Option<Arc<dyn ConfigurationControl>>,
+    /// Detection and alerts, where the process has them.
+    pub detection: Option<DetectionSurface>,
     /// What the monitoring path of the list worker compares with.
     pub last_minute: Arc<LastMinute>,
 }

@@ -84,6 +84,43 @@ pub struct RowRef<'a> {
     pub canonical: Option<&'a [u8]>,
 }
 
+/// What of a [`RowRef`] its leaf is made of, and the leaf that is stored with it.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "documented at EventRow")]
+pub struct LeafRef<'a> {
+    pub ledger: LedgerId,
+    pub leaf_index: LeafIndex,
+    pub leaf_hash: Digest,
+    pub id: EventId,
+    /// "" when none.
+    pub organization_id: &'a str,
+    pub timestamp: Timestamp,
+    pub received_at: Timestamp,
+    pub sealed_at: Timestamp,
+    pub data_classification: Classification,
+    pub retention_policy: &'a str,
+    pub salt: Option<Salt>,
+    pub canonical: Option<&'a [u8]>,
+}
+
+/// Leaves of one ledger in their order, each looked at where its row lies.
+pub trait Leaves {
+    /// The next leaf, when its row can be read.
+    fn next_leaf(&self) -> Option<LeafRef<'_>>;
+    /// Moves on.
+    fn skip(&mut self);
+}
+
+impl Leaves for &mut (dyn Rows + '_) {
+    fn next_leaf(&self) -> Option<LeafRef<'_>> {
+        self.next_row().map(|row| row.leaf())
+    }
+
+    fn skip(&mut self) {
+        Rows::skip(*self);
+    }
+}
+
 /// Rows of one ledger in the order of their leaves, each looked at where it lies.
 pub trait Rows {
     /// Leaf of the next row; `None` after the last.
@@ -248,43 +285,18 @@ impl EventRow {
         self.as_ref().differences(entry)
     }
 
-    /// [`RowRef::write_entry`], into a buffer of its own.
+    /// [`LeafRef::write_entry`], into a buffer of its own.
     #[must_use]
     pub fn to_entry(&self) -> Option<Vec<u8>> {
         let mut buffer = Vec::new();
-        self.as_ref().write_entry(&mut buffer).then_some(buffer)
+        self.as_ref()
+            .leaf()
+            .write_entry(&mut buffer)
+            .then_some(buffer)
     }
 }
 
-impl RowRef<'_> {
-    /// A row of its own.
-    #[must_use]
-    pub fn to_row(&self) -> EventRow {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        EventRow {
-            ledger: self.ledger,
-            leaf_index: self.leaf_index,
-            leaf_hash: self.leaf_hash,
-            id: self.id,
-            organization_id: OrganizationId::new(self.organization_id),
-            timestamp: self.timestamp,
-            received_at: self.received_at,
-            sealed_at: self.sealed_at,
-            principal_id: owned(self.principal_id),
-            action: self.action.to_owned(),
-            target_resource_type: owned(self.target_resource_type),
-            target_resource_id: owned(self.target_resource_id),
-            status: self.status,
-            severity: self.severity,
-            data_classification: self.data_classification,
-            retention_policy: self.retention_policy.to_owned(),
-            correlation_id: owned(self.correlation_id),
-            claim: self.claim,
-            salt: self.salt,
-            canonical: self.canonical.map(<[u8]>::to_vec),
-        }
-    }
-
+impl LeafRef<'_> {
     /// Writes the leaf input that this row was committed with, made from its columns alone, over what `buffer` held; `false` when
     /// the body is gone.
     ///
@@ -316,6 +328,55 @@ impl RowRef<'_> {
         };
         header.write(buffer)
     }
+}
+
+impl<'a> RowRef<'a> {
+    /// What its leaf is made of.
+    #[must_use]
+    pub const fn leaf(&self) -> LeafRef<'a> {
+        LeafRef {
+            ledger: self.ledger,
+            leaf_index: self.leaf_index,
+            leaf_hash: self.leaf_hash,
+            id: self.id,
+            organization_id: self.organization_id,
+            timestamp: self.timestamp,
+            received_at: self.received_at,
+            sealed_at: self.sealed_at,
+            data_classification: self.data_classification,
+            retention_policy: self.retention_policy,
+            salt: self.salt,
+            canonical: self.canonical,
+        }
+    }
+
+    /// A row of its own.
+    #[must_use]
+    pub fn to_row(&self) -> EventRow {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        EventRow {
+            ledger: self.ledger,
+            leaf_index: self.leaf_index,
+            leaf_hash: self.leaf_hash,
+            id: self.id,
+            organization_id: OrganizationId::new(self.organization_id),
+            timestamp: self.timestamp,
+            received_at: self.received_at,
+            sealed_at: self.sealed_at,
+            principal_id: owned(self.principal_id),
+            action: self.action.to_owned(),
+            target_resource_type: owned(self.target_resource_type),
+            target_resource_id: owned(self.target_resource_id),
+            status: self.status,
+            severity: self.severity,
+            data_classification: self.data_classification,
+            retention_policy: self.retention_policy.to_owned(),
+            correlation_id: owned(self.correlation_id),
+            claim: self.claim,
+            salt: self.salt,
+            canonical: self.canonical.map(<[u8]>::to_vec),
+        }
+    }
 
     /// Names of the columns in which this row differs from what its own canonical bytes and `entry` say; empty when
     /// it is what a commit wrote.
@@ -341,7 +402,9 @@ impl RowRef<'_> {
         let (Some(salt), Some(canonical)) = (&self.salt, self.canonical) else {
             return false;
         };
-        let written = self.write_entry_of(body_digest(salt, canonical), buffer);
+        let written = self
+            .leaf()
+            .write_entry_of(body_digest(salt, canonical), buffer);
         buffer == entry
             && self.leaf_hash == *leaf
             && EventSpans::of(canonical).is_some_and(|said| {

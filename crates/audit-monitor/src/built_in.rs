@@ -10,14 +10,20 @@ macro_rules! file {
 }
 
 /// Names and texts.
-pub(crate) const FILES: [(&str, &str); 9] = [
+pub(crate) const FILES: [(&str, &str); 10] = [
     file!("bulk-operation.yml"),
     file!("data-export.yml"),
     file!("data-velocity.yml"),
     file!("failed-authentication.yml"),
     file!("off-hours.yml"),
     file!("privilege-change.yml"),
+    file!("proof-mismatch.yml"),
     file!("rapid-failed-logins.yml"),
     file!("unauthorized-access.yml"),
     file!("unusual-volume.yml"),
 ];
+
+/// Names and texts of the rules that ship with the product, to be loaded with others.
+pub fn built_in_files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.into_iter()
+}

@@ -113,6 +113,13 @@ impl Engine {
         )
     }
 
+    /// How far back what is stored can still matter: the longest window, and twice the allowed lateness around it.
+    #[must_use]
+    pub fn reach(&self) -> Duration {
+        let lateness = self.limits.allowed_lateness.min(LATENESS_MAX);
+        self.longest_window().saturating_add(lateness * 2)
+    }
+
     pub(crate) fn correlation(&self, hash: &Digest) -> Option<(&Rule, &Correlation)> {
         let rule = self.rules.rules().get(*self.correlations.get(hash)?)?;
         Some((rule, rule.correlation()?))

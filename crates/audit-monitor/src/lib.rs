@@ -54,20 +54,28 @@
 
 mod built_in;
 mod calendar;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod detector;
 mod engine;
 mod episode;
+mod explain;
 mod matcher;
 mod memory;
 mod observation;
 mod rules;
 mod store;
 mod view;
+mod wire;
 
+pub use built_in::built_in_files;
 pub use calendar::{Customs, Settings, UnknownZone};
+pub use detector::Detector;
 pub use engine::{Engine, Limits, Notice, Shortage};
 pub use episode::{Episode, EpisodeId, Phase};
+pub use explain::{Because, Explanation};
 pub use matcher::{Found, Matcher};
 pub use memory::MemoryWindows;
 pub use observation::{Batch, Evidence, Group, GroupId, Observation, Position};
 pub use rules::{Level, Rule, RuleProblem, RuleSet, RuleTuning, Tuning};
-pub use store::{Applied, WindowError, WindowStore};
+pub use store::{Applied, EpisodeSink, WindowError, WindowStore};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audit_event::AuditEvent;
+use audit_event::{AuditEvent, OWN_ORGANIZATION};
 use audit_integrity::digest::sha256;
 use audit_integrity::ledger::Digest;
 use rsigma_eval::{Event, EventValue};
@@ -12,9 +12,6 @@ use crate::episode::Episode;
 use crate::observation::{Evidence, Group, Measured, Observation, Position};
 use crate::rules::{Body, Correlation, Kind, Rule, RuleSet};
 use crate::view::{EventView, ROOTS};
-
-/// The organisation of our own events (administration, reads of the trail). They raise no detection: an alert would write the next.
-const OWN_ORGANIZATION: &str = "_audit";
 
 /// Numbers beyond this many millionths, either way, count as this: a million of them still add up.
 const MILLIONTHS_MAX: i128 = 1_000_000_000_000_000_000_000_000;
@@ -65,15 +62,7 @@ impl Matcher {
         let wanted = targets.iter().enumerate();
         let wanted = wanted.filter(|(_, target)| target.alone || !target.legs.is_empty());
         let compiled: Vec<_> = wanted
-            .filter_map(|(index, _)| match rules.rules().get(index)?.body() {
-                Body::Detection { rule, .. } => {
-                    let mut rule = (**rule).clone();
-                    // Results name a rule by its id; ours are looked up by place.
-                    rule.id = Some(index.to_string());
-                    Some(rule)
-                }
-                Body::Correlation(_) => None,
-            })
+            .filter_map(|(index, _)| numbered(rules.rules().get(index)?, index))
             .collect();
         // Every rule compiled when it was loaded, or it would not be in the set.
         engine.add_rules(&compiled);
@@ -86,9 +75,15 @@ impl Matcher {
         }
     }
 
-    fn view<'e>(&'e self, event: &'e AuditEvent) -> EventView<'e> {
+    pub(crate) fn view<'e>(&'e self, event: &'e AuditEvent) -> EventView<'e> {
         let customs = self.settings.of(&event.organization_id);
         EventView::new(event, customs, &self.roots)
+    }
+
+    /// Calendars and networks of organisations.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The rules.
@@ -131,7 +126,8 @@ impl Matcher {
     }
 
     /// Indices of the matching detections, ascending.
-    fn matching(&self, event: &AuditEvent, view: &EventView<'_>) -> Vec<usize> {
+    pub(crate) fn matching(&self, event: &AuditEvent, view: &EventView<'_>) -> Vec<usize> {
+        // Our own events raise no detection: an alert would write the next.
         if event.organization_id.as_str() == OWN_ORGANIZATION {
             return Vec::new();
         }
@@ -147,6 +143,29 @@ impl Matcher {
             .collect();
         matching.sort_unstable();
         matching
+    }
+
+    /// The correlations that count an event because this detection matches it, and the groups that they count it in.
+    pub(crate) fn counts(&self, index: usize, event: &AuditEvent) -> Vec<(&Rule, Arc<Group>)> {
+        let view = self.view(event);
+        let evidence = Evidence {
+            at: event.statement.timestamp,
+            event: event.id,
+            ..Evidence::NONE
+        };
+        let seen = Seen {
+            event,
+            view: &view,
+            evidence,
+        };
+        let mut found = Found::default();
+        self.lead_on(index, &seen, &mut found);
+        let counted = found.observations.into_iter().filter_map(|observation| {
+            let mut rules = self.rules.rules().iter();
+            let rule = rules.find(|rule| rule.hash() == observation.rule)?;
+            Some((rule, observation.group))
+        });
+        counted.collect()
     }
 
     fn lead_on(&self, index: usize, seen: &Seen<'_>, found: &mut Found) {
@@ -177,6 +196,18 @@ impl Matcher {
                 }
             }
         }
+    }
+}
+
+/// A detection as the evaluator takes it. Results name a rule by its id; ours are looked up by place.
+pub(crate) fn numbered(rule: &Rule, index: usize) -> Option<rsigma_parser::SigmaRule> {
+    match rule.body() {
+        Body::Detection { rule, .. } => {
+            let mut rule = (**rule).clone();
+            rule.id = Some(index.to_string());
+            Some(rule)
+        }
+        Body::Correlation(_) => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The windows of one process, in its memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -21,23 +21,33 @@ pub struct MemoryWindows {
 #[derive(Debug, Clone)]
 struct Held {
     engine: Arc<Engine>,
-    table: Table,
+    /// `None` before it is begun.
+    table: Option<Table>,
     /// Not settled, oldest first.
     raised: VecDeque<Episode>,
+    told: Applied,
 }
 
 impl MemoryWindows {
-    /// Empty windows over sources, and the leaf at which each is begun. Every source must be named: windows wait for each.
-    ///
-    /// After state was lost, begin so far before the cursor that the events there are older than the longest window: what is raised again
-    /// has the ids that it had, but for an episode that went on since before that.
+    /// Empty windows, [begun](WindowStore::begin) at these leaves.
     #[must_use]
     pub fn new(engine: Arc<Engine>, sources: &[(LedgerId, LeafIndex)]) -> Self {
+        Self::of(engine, Some(Table::new(sources)), VecDeque::new())
+    }
+
+    /// Without a state, to be begun.
+    #[must_use]
+    pub fn unbegun(engine: Arc<Engine>) -> Self {
+        Self::of(engine, None, VecDeque::new())
+    }
+
+    fn of(engine: Arc<Engine>, table: Option<Table>, raised: VecDeque<Episode>) -> Self {
         Self {
             held: Mutex::new(Held {
                 engine,
-                table: Table::new(sources),
-                raised: VecDeque::new(),
+                table,
+                raised,
+                told: Applied::default(),
             }),
         }
     }
@@ -51,36 +61,17 @@ impl MemoryWindows {
         let (table, mut raised, told) =
             codec::read(&engine, snapshot).ok_or(WindowError::NotASnapshot)?;
         raised.extend(told.episodes);
-        Ok(Self {
-            held: Mutex::new(Held {
-                engine,
-                table,
-                raised,
-            }),
-        })
+        Ok(Self::of(engine, Some(table), raised))
     }
 
     /// Everything, as bytes: cursors and clocks, groups, episodes that are not settled.
     ///
     /// # Errors
-    /// [`WindowError::Broken`].
+    /// [`WindowError::Lost`] before it is begun, [`WindowError::Broken`].
     pub fn snapshot(&self) -> Result<Vec<u8>, WindowError> {
         let held = self.held()?;
-        Ok(codec::write(&held.table, &held.raised))
-    }
-
-    /// Goes on with other rules or limits. Correlations that are the same by their hash keep their windows; the others' are forgotten,
-    /// and their open episodes closed.
-    ///
-    /// # Errors
-    /// [`WindowError::Broken`].
-    pub fn reload(&self, engine: Arc<Engine>) -> Result<(), WindowError> {
-        let held = &mut *self.held()?;
-        let mut told = Told::default();
-        held.table.retain(&engine, &mut told);
-        held.raised.extend(told.episodes);
-        held.engine = engine;
-        Ok(())
+        let table = held.table.as_ref().ok_or(WindowError::Lost)?;
+        Ok(codec::write(table, &held.raised))
     }
 
     fn held(&self) -> Result<MutexGuard<'_, Held>, WindowError> {
@@ -90,18 +81,27 @@ impl MemoryWindows {
 
 #[async_trait]
 impl WindowStore for MemoryWindows {
-    async fn cursor(&self, source: LedgerId) -> Result<LeafIndex, WindowError> {
-        Ok(self.held()?.table.cursor(source))
+    async fn begin(&self, sources: &[(LedgerId, LeafIndex)]) -> Result<(), WindowError> {
+        self.held()?
+            .table
+            .get_or_insert_with(|| Table::new(sources));
+        Ok(())
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<Applied, WindowError> {
+    async fn cursor(&self, source: LedgerId) -> Result<LeafIndex, WindowError> {
+        let held = self.held()?;
+        let table = held.table.as_ref().ok_or(WindowError::Lost)?;
+        Ok(table.cursor(source))
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<(), WindowError> {
         let held = &mut *self.held()?;
+        let table = held.table.as_mut().ok_or(WindowError::Lost)?;
         let waiting = held.raised.len();
         if waiting >= held.engine.limits().episodes_max.max(1) {
             return Err(WindowError::Unsettled { waiting });
         }
-        let told = held
-            .table
+        let told = table
             .apply(&held.engine, batch)
             .map_err(|moved| WindowError::Moved {
                 source_id: batch.source(),
@@ -109,20 +109,50 @@ impl WindowStore for MemoryWindows {
                 at: moved.at,
             })?;
         held.raised.extend(told.episodes);
-        Ok(Applied {
+        held.told.add(Applied {
             late: told.late,
             notices: told.notices.into_list(),
-        })
+        });
+        Ok(())
     }
 
     async fn raised(&self, most: usize) -> Result<Vec<Episode>, WindowError> {
-        Ok(self.held()?.raised.iter().take(most).cloned().collect())
+        let held = self.held()?;
+        if held.table.is_none() {
+            return Err(WindowError::Lost);
+        }
+        Ok(held.raised.iter().take(most).cloned().collect())
     }
 
     async fn settle(&self, episodes: &[(EpisodeId, Phase)]) -> Result<(), WindowError> {
+        let settled: BTreeSet<_> = episodes.iter().collect();
         self.held()?
             .raised
-            .retain(|episode| !episodes.contains(&(episode.id, episode.phase)));
+            .retain(|episode| !settled.contains(&(episode.id, episode.phase)));
+        Ok(())
+    }
+
+    async fn settled(&self) -> Result<Vec<(LedgerId, LeafIndex)>, WindowError> {
+        let held = self.held()?;
+        let table = held.table.as_ref().ok_or(WindowError::Lost)?;
+        if !held.raised.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(table.cursors().collect())
+    }
+
+    fn told(&self) -> Result<Applied, WindowError> {
+        Ok(std::mem::take(&mut self.held()?.told))
+    }
+
+    fn reload(&self, engine: Arc<Engine>) -> Result<(), WindowError> {
+        let held = &mut *self.held()?;
+        let mut told = Told::default();
+        if let Some(table) = &mut held.table {
+            table.retain(&engine, &mut told);
+        }
+        held.raised.extend(told.episodes);
+        held.engine = engine;
         Ok(())
     }
 }

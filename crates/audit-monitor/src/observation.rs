@@ -1,5 +1,7 @@
 //! What matching single events hands to the windows.
 
+mod bytes;
+
 use std::sync::Arc;
 
 use audit_event::{AuditEvent, EventId, OrganizationId, Timestamp};
@@ -163,6 +165,22 @@ impl Batch {
         }
     }
 
+    /// The leaves from `from` to before `to`, in which nothing was observed, with the source's clock after them. A `to` that is before
+    /// `from` is `from`.
+    #[must_use]
+    pub fn quiet(
+        source: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        clock: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            to: to.0.max(from.0),
+            clock,
+            ..Self::new(source, from)
+        }
+    }
+
     /// Reads the event of the next leaf. Returns the episodes that are this event alone; those of windows come from the store that the
     /// batch is applied to.
     pub fn read(&mut self, matcher: &Matcher, event: &AuditEvent) -> Vec<Episode> {
@@ -179,6 +197,11 @@ impl Batch {
         self.observations.append(&mut found.observations);
         self.to = self.to.saturating_add(1);
         found.episodes
+    }
+
+    /// Passes the next leaf, which has no event that can be read.
+    pub fn skip(&mut self) {
+        self.to = self.to.saturating_add(1);
     }
 
     /// Says that the source has been read to its end and that it is `now`: nothing is expected of it that happened earlier than `now`

@@ -113,6 +113,12 @@ impl Rule {
         &self.file
     }
 
+    /// Line of the file where it begins, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
     /// Digest of its key and of everything that decides what it matches: not of its title, its level or its comments. An episode is
     /// known by it, so a rule that was edited raises anew, and one that was reworded does not.
     #[must_use]

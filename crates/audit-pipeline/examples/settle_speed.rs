@@ -224,6 +224,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         registry: Arc::new(Registry::default()),
         settlements: Settlements::default(),
         breaker: Arc::new(Breaker::new(3, Duration::from_secs(1))),
+        feed: None,
         shutdown: shutdown.signal(),
     };
     let lane = Lane::new(

@@ -17,7 +17,7 @@ use audit_store::EventRead;
 use tokio::sync::Semaphore;
 
 pub use request::{
-    AcceptError, AcceptRequest, Accepted, Ack, Caller, Item, ItemResult, ItemStatus,
+    AcceptError, AcceptRequest, Accepted, Ack, Caller, Item, ItemResult, ItemStatus, own_event,
 };
 
 use crate::checkpointed::Checkpointed;

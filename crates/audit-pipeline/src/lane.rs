@@ -26,6 +26,7 @@ use audit_store::{Lease, Store};
 use futures::FutureExt;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::detection::Feed;
 use crate::hubs::Settlements;
 use crate::metric;
 use crate::outward::ask;
@@ -87,6 +88,8 @@ pub struct LaneParts {
     pub settlements: Settlements,
     /// Shared by all lanes of a store.
     pub breaker: Arc<Breaker>,
+    /// Where detection takes what was committed; `None` without it.
+    pub feed: Option<Feed>,
     pub shutdown: ShutdownSignal,
 }
 

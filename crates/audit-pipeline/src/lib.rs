@@ -10,6 +10,7 @@
 pub mod accept;
 pub mod checkpointed;
 pub mod dead_letters;
+pub mod detection;
 pub mod directory;
 pub mod followed;
 pub mod follower;
@@ -30,9 +31,10 @@ pub mod verification;
 
 pub use accept::{
     AcceptError, AcceptParts, AcceptRequest, AcceptSettings, Accepted, Acceptor, Ack, Caller, Item,
-    ItemResult, ItemStatus,
+    ItemResult, ItemStatus, own_event,
 };
 pub use checkpointed::Checkpointed;
+pub use detection::{Detection, DetectionError, DetectionParts, Feed};
 pub use directory::{Directory, DirectoryError, DirectoryPorts};
 pub use follower::TextFollower;
 pub use health::Health;

@@ -48,3 +48,9 @@ pub const OVERFLOWED: &str = "audit_worker_events_overflowed_total";
 pub const BROKER_AWAY: &str = "audit_worker_broker_away";
 /// Events that wait in the spool.
 pub const SPOOL_EVENTS: &str = "audit_worker_spool_events";
+/// Findings of detection that became alerts or brought one up to date, by `rule`.
+pub const EPISODES: &str = "audit_worker_detection_episodes_total";
+/// Observations that were later than is allowed and were counted apart.
+pub const DETECTION_LATE: &str = "audit_worker_detection_late_total";
+/// What the bounds of detection's memory forced, by `what`: group_evicted, window_cut, hurried.
+pub const DETECTION_SHORTAGE: &str = "audit_worker_detection_shortage_total";

@@ -115,7 +115,7 @@ fn variable(name: &str) -> Option<String> {
     Surroundings.variable(name)
 }
 
-/// Reads a document, if there is one, and the flags over it.
+/// Reads a document, if there is one, and the flags over it. What only its users can judge is judged, too.
 pub(crate) fn read(document: Option<&Document>, flags: &Flags) -> Configuration {
     let overrides: Vec<_> = flags
         .iter()
@@ -126,7 +126,16 @@ pub(crate) fn read(document: Option<&Document>, flags: &Flags) -> Configuration 
         text: &document.text,
         format: Format::of(&document.name, &document.text),
     });
-    Configuration::read(file, &overrides, &Surroundings)
+    let mut read = Configuration::read(file, &overrides, &Surroundings);
+    if read.problems().is_empty() {
+        if let Err(error) = audit_telemetry::logs::check_filter(&read.settings().log_filter) {
+            read.refuse("logFilter", format!("{:#}", anyhow::Error::new(error)));
+        }
+        if let Err(wrong) = audit::check_detection(read.settings()) {
+            read.refuse(&wrong.key, wrong.reason);
+        }
+    }
+    read
 }
 
 /// Prints what a configuration comes to; fails when it would not be taken. No copy and no default stands in for it.

@@ -1,6 +1,6 @@
-//! The way to Redis that the queues on it share: where it is, connections, scripts, what an outage of it is, and what of it they hold.
+//! The way to Redis that the queues and windows on it share: where it is, connections, scripts, what an outage of it is, and what of it they hold.
 //!
-//! What it is not: it knows no key and no script of any queue, and starts no server. Queues on Redis depend on it instead of on each
+//! What it is not: it knows no key and no script of theirs, and starts no server. Adapters for Redis depend on it instead of on each
 //! other; nothing else should.
 
 mod address;

@@ -222,6 +222,56 @@ CREATE TABLE audit.config_report (
     PRIMARY KEY (config, number, process)
 );
 
+-- level: 0 informational, 1 low, 2 medium, 3 high, 4 critical. state: 0 open, 1 acknowledged, 2 resolved. facts and payload are
+-- text, not jsonb: jsonb refuses \u0000, which the event that raised an alert may contain.
+CREATE TABLE audit.alert (
+    id              bytea            NOT NULL PRIMARY KEY,
+    group_digest    bytea            NOT NULL,
+    organization_id text COLLATE "C" NOT NULL,
+    rule            text COLLATE "C" NOT NULL,
+    level           smallint         NOT NULL,
+    state           smallint         NOT NULL,
+    raised_at       timestamptz      NOT NULL,
+    escalation      smallint         NOT NULL,
+    escalate_at     timestamptz,
+    notified        boolean          NOT NULL,
+    version         bigint           NOT NULL,
+    facts           text COLLATE "C" NOT NULL
+);
+CREATE INDEX alert_by_time ON audit.alert (raised_at, id);
+CREATE INDEX alert_by_organization ON audit.alert (organization_id, raised_at, id);
+CREATE INDEX alert_by_group ON audit.alert (group_digest, raised_at, id);
+CREATE INDEX alert_due ON audit.alert (escalate_at, id) WHERE state = 0 AND escalate_at IS NOT NULL;
+CREATE INDEX alert_resolved ON audit.alert (raised_at, id) WHERE state = 2;
+
+-- When the raising of one of a group's alerts was told last: what a cooldown is measured from. Whoever writes deliveries of a
+-- group holds its row, so that their numbers follow the order of the commits.
+CREATE TABLE audit.alert_group (
+    group_digest bytea       NOT NULL PRIMARY KEY,
+    notified_at  timestamptz NOT NULL
+);
+CREATE INDEX alert_group_by_time ON audit.alert_group (notified_at);
+
+-- The outbox. state: 0 waits, 1 given up, 2 told; what was told keeps its key only. held_until: not offered before.
+CREATE TABLE audit.alert_delivery (
+    number       bigint           NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    handler      text COLLATE "C" NOT NULL,
+    key          text COLLATE "C" NOT NULL,
+    alert        bytea            NOT NULL REFERENCES audit.alert (id),
+    group_digest bytea            NOT NULL,
+    payload      text COLLATE "C" NOT NULL,
+    written_at   timestamptz      NOT NULL,
+    held_until   timestamptz      NOT NULL,
+    attempts     integer          NOT NULL,
+    state        smallint         NOT NULL,
+    error        text COLLATE "C" NOT NULL,
+    UNIQUE (handler, key)
+);
+CREATE INDEX alert_delivery_waiting ON audit.alert_delivery (handler, number) WHERE state = 0;
+CREATE INDEX alert_delivery_in_group ON audit.alert_delivery (handler, group_digest, number) WHERE state = 0;
+CREATE INDEX alert_delivery_given_up ON audit.alert_delivery (handler, number) WHERE state = 1;
+CREATE INDEX alert_delivery_of_alert ON audit.alert_delivery (alert, state);
+
 -- Events older than this month share one partition.
 INSERT INTO audit.meta (key, value)
 VALUES ('oldest_month', to_char(date_trunc('month', now() AT TIME ZONE 'UTC') - interval '10 years', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
@@ -306,11 +356,13 @@ GRANT SELECT ON ALL TABLES IN SCHEMA audit TO audit_writer, audit_reader;
 REVOKE SELECT ON audit.api_key FROM audit_reader;
 GRANT INSERT ON audit.meta, audit.probe, audit.ledger, audit.ledger_head, audit.ledger_chunk, audit.ledger_tile,
     audit.ledger_control, audit.audit_event, audit.checkpoint, audit.receipt, audit.receipt_total, audit.dead_letter,
-    audit.lease, audit.api_key, audit.cursor, audit.verification_run, audit.config_version, audit.config_report TO audit_writer;
+    audit.lease, audit.api_key, audit.cursor, audit.verification_run, audit.config_version, audit.config_report,
+    audit.alert, audit.alert_group, audit.alert_delivery TO audit_writer;
 GRANT UPDATE ON audit.probe, audit.ledger_head, audit.lease, audit.receipt_total, audit.cursor, audit.verification_run,
-    audit.config_report TO audit_writer;
+    audit.config_report, audit.alert, audit.alert_group, audit.alert_delivery TO audit_writer;
 GRANT UPDATE (state, concluded_at, reason) ON audit.config_version TO audit_writer;
 GRANT UPDATE (replayed_at, replayed_as) ON audit.dead_letter TO audit_writer;
 GRANT UPDATE (revoked_at) ON audit.api_key TO audit_writer;
-GRANT DELETE ON audit.dead_letter, audit.verification_run, audit.config_version, audit.config_report TO audit_writer;
+GRANT DELETE ON audit.dead_letter, audit.verification_run, audit.config_version, audit.config_report, audit.alert,
+    audit.alert_group, audit.alert_delivery TO audit_writer;
 GRANT EXECUTE ON FUNCTION audit.ensure_partition(timestamptz) TO audit_writer, audit_maintainer;

@@ -1,11 +1,11 @@
 //! The codes of all stores, and PostgreSQL's own widths.
 
 pub(crate) use audit_store::code::{
-    LEAF_BITS, address, bound, classification_code, classification_of, config_state_code,
-    config_state_of, config_taken_code, config_taken_of, digest, fixed, int, ledger_code,
-    ledger_of, position, reason_of, reason_text, role_of, role_text, scanned_address,
-    severity_code, severity_of, state_code, state_of, status_code, status_of, uint, via_code,
-    via_of,
+    LEAF_BITS, address, alert_level_code, alert_level_of, alert_state_code, alert_state_of, bound,
+    classification_code, classification_of, config_state_code, config_state_of, config_taken_code,
+    config_taken_of, digest, fixed, int, ledger_code, ledger_of, position, reason_of, reason_text,
+    role_of, role_text, scanned_address, severity_code, severity_of, span, state_code, state_of,
+    status_code, status_of, uint, via_code, via_of,
 };
 
 use audit_store::StoreError;

@@ -5,7 +5,7 @@ use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 use audit_integrity::row::{EventRow, StoredRow};
 use audit_store::query::OrganizationScope;
-use audit_store::{EventRead, Found, Look, StoreError, StoredEvent};
+use audit_store::{EventRead, Found, Look, LookAtLeaves, StoreError, StoredEvent};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -14,7 +14,8 @@ use crate::code::{LEAF_BITS, bound, ledger_code, position};
 use crate::database::Database;
 use crate::error::refused;
 use crate::row::{
-    FOUND, ROW, RowsInAnswer, STORED, position_of, read_found, read_row, read_stored, scan_row,
+    FOUND, LEAF, LeavesInAnswer, ROW, RowsInAnswer, STORED, position_of, read_found, read_row,
+    read_stored, scan_row,
 };
 use crate::value::{Micros, get};
 
@@ -135,10 +136,24 @@ impl EventRead for Database {
         look: Look,
     ) -> Result<(), StoreError> {
         let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
-        let answers = self.answers_between("visit event rows", start, end, max);
+        let answers = self.answers_between("visit event rows", ROW, start, end, max);
         let mut rows = RowsInAnswer::new(answers.await?);
         look(&mut rows);
         rows.failure.map_or(Ok(()), Err)
+    }
+
+    async fn visit_leaves(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+        look: LookAtLeaves,
+    ) -> Result<(), StoreError> {
+        let (start, end) = (bound(ledger, from.0)?, bound(ledger, to.0)?);
+        let answers = self.answers_between("visit leaves", LEAF, start, end, max);
+        look(&mut LeavesInAnswer::new(answers.await?));
+        Ok(())
     }
 
     async fn strays(&self, ledgers: &[LedgerId], max: u32) -> Result<Vec<StoredRow>, StoreError> {
@@ -200,19 +215,20 @@ impl Database {
         max: u32,
         read: fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let rows = self.answers_between(what, start, end, max).await?;
+        let rows = self.answers_between(what, ROW, start, end, max).await?;
         rows.iter().map(read).collect()
     }
 
     async fn answers_between(
         &self,
         what: &'static str,
+        columns: &str,
         start: i64,
         end: i64,
         max: u32,
     ) -> Result<Vec<Row>, StoreError> {
         let sql = format!(
-            "SELECT {ROW} FROM audit.audit_event WHERE position >= $1 AND position < $2 ORDER BY position
+            "SELECT {columns} FROM audit.audit_event WHERE position >= $1 AND position < $2 ORDER BY position
             FETCH FIRST $3 ROWS WITH TIES"
         );
         let (mut found, mut next) = (Vec::new(), start);

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alerts;
 pub mod bench;
 mod checkpoints;
 mod code;
@@ -16,6 +17,7 @@ mod keys;
 mod lane;
 mod leases;
 mod ledgers;
+mod outbox;
 mod partition;
 mod receipts;
 mod row;

@@ -3,7 +3,7 @@
 use audit_event::{EventId, Identity, OrganizationId};
 use audit_integrity::entry::Salt;
 use audit_integrity::ledger::{Digest, LeafIndex};
-use audit_integrity::row::{EventRow, RowRef, Rows, StoredRow};
+use audit_integrity::row::{EventRow, LeafRef, Leaves, RowRef, Rows, StoredRow};
 use audit_store::{Found, StoreError, StoredEvent};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -17,6 +17,11 @@ use crate::value::{Micros, get};
 pub(crate) const ROW: &str = "position, id, organization_id, timestamp, received_at, sealed_at, principal_id, action,
     target_resource_type, target_resource_id, status, severity, data_classification, retention_policy, correlation_id,
     leaf_hash, claim, salt, canonical";
+
+/// The columns of [`LeavesInAnswer`], in order.
+pub(crate) const LEAF: &str =
+    "position, id, organization_id, timestamp, received_at, sealed_at, data_classification,
+    retention_policy, leaf_hash, salt, canonical";
 
 /// The columns of [`read_stored`], in order.
 pub(crate) const STORED: &str =
@@ -144,6 +149,45 @@ impl RowsInAnswer {
     fn first(&self) -> Option<&Row> {
         self.rows.as_slice().first()
     }
+}
+
+/// Rows of [`LEAF`], shown where the server's answer has them.
+pub(crate) struct LeavesInAnswer(std::vec::IntoIter<Row>);
+
+impl LeavesInAnswer {
+    pub(crate) fn new(rows: Vec<Row>) -> Self {
+        Self(rows.into_iter())
+    }
+}
+
+impl Leaves for LeavesInAnswer {
+    fn next_leaf(&self) -> Option<LeafRef<'_>> {
+        leaf_ref(self.0.as_slice().first()?).ok()
+    }
+
+    fn skip(&mut self) {
+        self.0.next();
+    }
+}
+
+/// A row of [`LEAF`], as it lies in the server's answer.
+fn leaf_ref(row: &Row) -> Result<LeafRef<'_>, StoreError> {
+    let read = Reader::new(row)?;
+    let (ledger, leaf_index) = code::address(read.position)?;
+    Ok(LeafRef {
+        ledger,
+        leaf_index,
+        id: read.id()?,
+        organization_id: read.value(2, "organization_id")?,
+        timestamp: read.time(3, "timestamp")?,
+        received_at: read.time(4, "received_at")?,
+        sealed_at: read.time(5, "sealed_at")?,
+        data_classification: read.code(6, "data_classification", code::classification_of)?,
+        retention_policy: read.value(7, "retention_policy")?,
+        leaf_hash: read.digest(8, "leaf_hash")?,
+        salt: read.salt(9)?,
+        canonical: read.canonical(10)?,
+    })
 }
 
 impl Rows for RowsInAnswer {

@@ -119,6 +119,11 @@ impl Sessions {
         self.pool.get().await.map_err(failed_hook)
     }
 
+    /// How long whoever uses a connection waits for its answers.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Runs one statement and reads all its rows.
     pub(crate) async fn query(
         &self,

@@ -109,6 +109,7 @@ impl PostgresStore {
             cursors: Arc::clone(database) as _,
             runs: Arc::clone(database) as _,
             configs: Arc::clone(database) as _,
+            alerts: Arc::clone(database) as _,
             text: None,
             migrations: Arc::clone(database) as _,
         }

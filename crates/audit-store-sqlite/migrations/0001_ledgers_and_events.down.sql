@@ -1,4 +1,7 @@
 -- Takes migration 1 back: everything goes. Children before parents.
+DROP TABLE alert_delivery;
+DROP TABLE alert_group;
+DROP TABLE alert;
 DROP TABLE config_report;
 DROP TABLE config_version;
 DROP TABLE verification_run;

@@ -2,7 +2,7 @@
 --
 -- `position` is ledger * 2^48 + leaf index; the directory ledger is -1. Times are microseconds since 1970, UTC.
 -- Nothing here is ever deleted from or updated but: ledger_head, lease, receipt_total, dead_letter, api_key, cursor,
--- verification_run.
+-- verification_run, and those of configurations and of alerts.
 
 CREATE TABLE meta (
     key   TEXT NOT NULL PRIMARY KEY,
@@ -191,3 +191,52 @@ CREATE TABLE config_report (
     at      INTEGER NOT NULL,
     PRIMARY KEY (config, number, process)
 ) STRICT, WITHOUT ROWID;
+
+-- level: 0 informational, 1 low, 2 medium, 3 high, 4 critical. state: 0 open, 1 acknowledged, 2 resolved.
+CREATE TABLE alert (
+    id              BLOB    NOT NULL PRIMARY KEY,
+    group_digest    BLOB    NOT NULL,
+    organization_id TEXT    NOT NULL,
+    rule            TEXT    NOT NULL,
+    level           INTEGER NOT NULL,
+    state           INTEGER NOT NULL,
+    raised_at       INTEGER NOT NULL,
+    escalation      INTEGER NOT NULL,
+    escalate_at     INTEGER,
+    notified        INTEGER NOT NULL,
+    version         INTEGER NOT NULL,
+    facts           TEXT    NOT NULL
+) STRICT;
+CREATE INDEX alert_by_time ON alert (raised_at, id);
+CREATE INDEX alert_by_organization ON alert (organization_id, raised_at, id);
+CREATE INDEX alert_by_group ON alert (group_digest, raised_at, id);
+CREATE INDEX alert_due ON alert (escalate_at, id) WHERE state = 0 AND escalate_at IS NOT NULL;
+CREATE INDEX alert_resolved ON alert (raised_at, id) WHERE state = 2;
+
+-- When the raising of one of a group's alerts was told last: what a cooldown is measured from.
+CREATE TABLE alert_group (
+    group_digest BLOB    NOT NULL PRIMARY KEY,
+    notified_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_group_by_time ON alert_group (notified_at);
+
+-- The outbox. state: 0 waits, 1 given up, 2 told; what was told keeps its key only. held_until: not offered before. A number is
+-- never used twice, or one who comes late with an old one would settle another delivery.
+CREATE TABLE alert_delivery (
+    number       INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    handler      TEXT    NOT NULL,
+    key          TEXT    NOT NULL,
+    alert        BLOB    NOT NULL REFERENCES alert (id),
+    group_digest BLOB    NOT NULL,
+    payload      TEXT    NOT NULL,
+    written_at   INTEGER NOT NULL,
+    held_until   INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL,
+    state        INTEGER NOT NULL,
+    error        TEXT    NOT NULL,
+    UNIQUE (handler, key)
+) STRICT;
+CREATE INDEX alert_delivery_waiting ON alert_delivery (handler, number) WHERE state = 0;
+CREATE INDEX alert_delivery_in_group ON alert_delivery (handler, group_digest, number) WHERE state = 0;
+CREATE INDEX alert_delivery_given_up ON alert_delivery (handler, number) WHERE state = 1;
+CREATE INDEX alert_delivery_of_alert ON alert_delivery (alert, state);

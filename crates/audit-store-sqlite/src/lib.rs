@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alerts;
 mod ballast;
 pub mod bench;
 mod checkpoints;
@@ -16,6 +17,7 @@ mod leases;
 mod ledgers;
 mod lock;
 mod options;
+mod outbox;
 mod readers;
 mod receipts;
 mod row;

@@ -110,6 +110,7 @@ impl SqliteStore {
             cursors: Arc::clone(database) as _,
             runs: Arc::clone(database) as _,
             configs: Arc::clone(database) as _,
+            alerts: Arc::clone(database) as _,
             text: database
                 .text
                 .as_ref()

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::alerts::{AlertLevel, AlertState};
 use crate::config::{ConfigState, ConfigTaken};
 use crate::{DeadLetterReason, Role, StoreError, Via};
 use audit_event::{Classification, Severity, Status};
@@ -343,6 +344,68 @@ pub fn config_taken_of(code: i64) -> Result<ConfigTaken, StoreError> {
     }
 }
 
+const LEVELS: [AlertLevel; 5] = [
+    AlertLevel::Informational,
+    AlertLevel::Low,
+    AlertLevel::Medium,
+    AlertLevel::High,
+    AlertLevel::Critical,
+];
+
+/// 0 informational to 4 critical, so that higher levels are greater numbers.
+#[must_use]
+pub const fn alert_level_code(level: AlertLevel) -> i16 {
+    match level {
+        AlertLevel::Informational => 0,
+        AlertLevel::Low => 1,
+        AlertLevel::Medium => 2,
+        AlertLevel::High => 3,
+        AlertLevel::Critical => 4,
+    }
+}
+
+/// The level of a code.
+///
+/// # Errors
+/// A number that no level has.
+pub fn alert_level_of(code: i64) -> Result<AlertLevel, StoreError> {
+    let mut all = LEVELS.into_iter();
+    all.find(|level| i64::from(alert_level_code(*level)) == code)
+        .ok_or_else(|| malformed(format!("level {code} of an alert")))
+}
+
+/// 0 open, 1 acknowledged, 2 resolved.
+#[must_use]
+pub const fn alert_state_code(state: AlertState) -> i16 {
+    match state {
+        AlertState::Open => 0,
+        AlertState::Acknowledged => 1,
+        AlertState::Resolved => 2,
+    }
+}
+
+/// The state of a code.
+///
+/// # Errors
+/// A number that no state has.
+pub fn alert_state_of(code: i64) -> Result<AlertState, StoreError> {
+    match code {
+        0 => Ok(AlertState::Open),
+        1 => Ok(AlertState::Acknowledged),
+        2 => Ok(AlertState::Resolved),
+        _ => Err(malformed(format!("state {code} of an alert"))),
+    }
+}
+
+/// A thousand years: longer than anything waits, and short enough that now plus it is a time.
+const SPAN_MAX: i64 = 31_556_952_000_000_000;
+
+/// A span of time in microseconds. What is longer than a thousand years counts as that.
+#[must_use]
+pub fn span(length: Duration) -> i64 {
+    i64::try_from(length.as_micros()).map_or(SPAN_MAX, |micros| micros.min(SPAN_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,5 +420,29 @@ mod tests {
             assert_eq!(via_of(via_code(via)).unwrap(), via);
         }
         assert!(reason_of("other").is_err() && via_of(3).is_err());
+    }
+
+    #[test]
+    fn levels_and_states_of_alerts_are_read_back_and_levels_keep_their_order() {
+        for level in LEVELS {
+            let code = alert_level_code(level);
+            assert_eq!(alert_level_of(code.into()).unwrap(), level);
+        }
+        assert!(LEVELS.is_sorted_by_key(|level| alert_level_code(*level)) && LEVELS.is_sorted());
+        for state in [
+            AlertState::Open,
+            AlertState::Acknowledged,
+            AlertState::Resolved,
+        ] {
+            let code = alert_state_code(state);
+            assert_eq!(alert_state_of(code.into()).unwrap(), state);
+        }
+        assert!(alert_level_of(5).is_err() && alert_state_of(3).is_err());
+    }
+
+    #[test]
+    fn no_span_is_longer_than_a_thousand_years() {
+        assert_eq!(span(Duration::from_micros(7)), 7);
+        assert_eq!(span(Duration::MAX), SPAN_MAX);
     }
 }

@@ -18,12 +18,14 @@
     reason = "a test suite: a broken expectation is its answer"
 )]
 
+pub mod alerts;
 pub mod books;
 pub mod commits;
 pub mod config;
 pub mod dead_letters;
 pub mod leases;
 pub mod ledgers;
+pub mod outbox;
 pub mod reads;
 pub mod sample;
 pub mod scene;
@@ -44,7 +46,8 @@ pub trait TestStore: Send {
     /// for must be there, what it did not return for must be there whole or not at all. Leases stay as they were.
     async fn crash(&mut self);
 
-    /// Lets time pass on the clock by which the store judges leases.
+    /// Lets time pass on the clock by which the store judges leases, cooldowns, escalations and what is held or put off. Times
+    /// that stand already (when something was written) need not move.
     async fn pass(&mut self, micros: i64);
 }
 
@@ -55,6 +58,16 @@ pub trait TestStore: Send {
 macro_rules! conformance_tests {
     ($make:path) => {
         $crate::conformance_tests! { @cases $make;
+            alerts::an_alert_is_kept_once_and_changed_by_version,
+            alerts::alerts_of_one_write_are_compared_by_themselves,
+            alerts::of_those_who_write_the_same_version_one_wins,
+            alerts::of_a_group_one_is_told_within_its_cooldown,
+            alerts::of_new_alerts_at_once_one_is_told_within_the_cooldown,
+            alerts::alerts_are_listed_newest_first_by_filter_and_page,
+            alerts::scopes_keep_alerts_of_organizations_apart,
+            alerts::alerts_are_counted_by_rule_level_and_state,
+            alerts::open_alerts_are_escalated_when_their_time_has_come,
+            alerts::pages_and_texts_of_alerts_have_bounds,
             books::receipts_are_found_and_summed,
             books::a_frame_has_one_receipt,
             books::cursors_move_and_start_at_zero,
@@ -93,6 +106,16 @@ macro_rules! conformance_tests {
             ledgers::control_documents_are_read_in_order,
             ledgers::checkpoints_keep_one_root_a_size,
             ledgers::a_diverged_ledger_stays_readable,
+            outbox::a_handler_hears_of_a_group_in_order,
+            outbox::what_is_taken_is_held_until_its_time_runs_out,
+            outbox::of_those_who_take_at_once_each_gets_something_else,
+            outbox::what_is_put_off_holds_its_group_back_and_no_other,
+            outbox::what_is_given_up_is_kept_and_can_be_revived,
+            outbox::whose_hold_ran_out_decides_nothing,
+            outbox::a_handler_has_each_key_once,
+            outbox::resolved_alerts_are_forgotten_with_their_deliveries,
+            outbox::the_outbox_says_how_it_stands,
+            outbox::a_dropped_write_of_an_alert_happens_whole_or_not_at_all,
             reads::identities_are_found_with_their_claims,
             reads::events_are_read_by_id_within_the_scope,
             reads::rows_are_read_back_as_committed,
@@ -126,12 +149,14 @@ mod tests {
     fn every_case_is_in_the_list() {
         let list = include_str!("conformance.rs");
         let areas = [
+            ("alerts", include_str!("conformance/alerts.rs")),
             ("books", include_str!("conformance/books.rs")),
             ("commits", include_str!("conformance/commits.rs")),
             ("config", include_str!("conformance/config.rs")),
             ("dead_letters", include_str!("conformance/dead_letters.rs")),
             ("leases", include_str!("conformance/leases.rs")),
             ("ledgers", include_str!("conformance/ledgers.rs")),
+            ("outbox", include_str!("conformance/outbox.rs")),
             ("reads", include_str!("conformance/reads.rs")),
             ("search", include_str!("conformance/search.rs")),
             ("search_pages", include_str!("conformance/search_pages.rs")),

@@ -3,6 +3,7 @@
 //! What it is not: it contains no database and no SQL. A backend implements the traits here and passes
 //! `conformance::run` (feature `conformance`), which proves the sentences of their comments one by one.
 
+pub mod alerts;
 pub mod checkpoints;
 pub mod code;
 pub mod config;
@@ -19,6 +20,10 @@ pub mod receipts;
 pub mod tiles;
 pub mod work;
 
+pub use alerts::{
+    AlertCount, AlertFilter, AlertId, AlertLevel, AlertRecord, AlertState, AlertWrite,
+    AlertWritten, Alerts, Delivery, NewDelivery, OutboxState,
+};
 pub use checkpoints::Checkpoints;
 pub use config::{
     ConfigReport, ConfigState, ConfigTaken, ConfigVersion, ConfigVersions, NewConfigVersion,
@@ -31,7 +36,7 @@ pub use keys::{ApiKey, ApiKeys, NewApiKey, Role};
 pub use leases::{Lease, LeaseInfo, Leases};
 pub use ledger::{Chunk, Commit, ControlRow, LedgerInfo, LedgerRead, LedgerWriter};
 pub use query::{EventQuery, Filter, Order, Page, PageRequest};
-pub use read::{EventRead, Found, Look, StoredEvent};
+pub use read::{EventRead, Found, Look, LookAtLeaves, StoredEvent};
 pub use receipts::{Receipt, Receipts, Totals, Via};
 pub use work::{Cursors, Migration, Migrations, Runs, TextIndex};
 
@@ -53,6 +58,7 @@ pub struct Store {
     pub cursors: Arc<dyn Cursors>,
     pub runs: Arc<dyn Runs>,
     pub configs: Arc<dyn ConfigVersions>,
+    pub alerts: Arc<dyn Alerts>,
     pub text: Option<Arc<dyn TextIndex>>,
     pub migrations: Arc<dyn Migrations>,
 }

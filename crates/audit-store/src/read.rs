@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use audit_event::{EventId, Identity, OrganizationId, Timestamp};
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
-use audit_integrity::row::{EventRow, Rows, StoredRow};
+use audit_integrity::row::{EventRow, Leaves, Rows, StoredRow};
 
 use crate::error::StoreError;
 use crate::query::OrganizationScope;
@@ -49,6 +49,9 @@ pub struct Found {
 
 /// What looks at the rows of [`EventRead::visit`].
 pub type Look = Box<dyn FnOnce(&mut dyn Rows) + Send>;
+
+/// What looks at the leaves of [`EventRead::visit_leaves`].
+pub type LookAtLeaves = Box<dyn FnOnce(&mut dyn Leaves) + Send>;
 
 /// **Port.** Events by address. Sees every commit that has returned; callable concurrently; cancellable.
 #[async_trait]
@@ -104,6 +107,19 @@ pub trait EventRead: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
+    /// As [`Self::visit`], with only what of each row its leaf is made of: an adapter may read less for it.
+    async fn visit_leaves(
+        &self,
+        ledger: LedgerId,
+        from: LeafIndex,
+        to: LeafIndex,
+        max: u32,
+        look: LookAtLeaves,
+    ) -> Result<(), StoreError> {
+        let look: Look = Box::new(move |mut rows| look(&mut rows));
+        self.visit(ledger, from, to, max, look).await
+    }
+
     /// Rows at addresses that no event ledger of `ledgers` has (another ledger, or beyond every leaf), at most `max`.
     async fn strays(&self, ledgers: &[LedgerId], max: u32) -> Result<Vec<StoredRow>, StoreError>;
 
@@ -127,14 +143,60 @@ impl dyn EventRead + '_ {
         T: Send + 'static,
         F: FnOnce(&mut dyn Rows) -> T + Send + 'static,
     {
-        let found = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&found);
-        let look: Look = Box::new(move |rows| {
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(look(rows));
-        });
+        let found = Answer::default();
+        let seen = found.clone();
+        let look: Look = Box::new(move |rows| seen.give(look(rows)));
         self.visit(ledger, leaves.start, leaves.end, max, look)
             .await?;
-        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.take()
+    }
+
+    /// [`EventRead::visit_leaves`], with what `look` found.
+    ///
+    /// # Errors
+    /// As [`EventRead::scan`].
+    pub async fn look_at_leaves<T, F>(
+        &self,
+        ledger: LedgerId,
+        leaves: Range<LeafIndex>,
+        max: u32,
+        look: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Leaves) -> T + Send + 'static,
+    {
+        let found = Answer::default();
+        let seen = found.clone();
+        let look: LookAtLeaves = Box::new(move |leaves| seen.give(look(leaves)));
+        self.visit_leaves(ledger, leaves.start, leaves.end, max, look)
+            .await?;
+        found.take()
+    }
+}
+
+/// What a look found, on its way back from wherever it looked.
+struct Answer<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Default for Answer<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(None)))
+    }
+}
+
+impl<T> Clone for Answer<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Answer<T> {
+    fn give(&self, found: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    fn take(&self) -> Result<T, StoreError> {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         found.take().ok_or_else(|| StoreError::Unavailable {
             what: "look at event rows",
             source: "the adapter handed over none".into(),

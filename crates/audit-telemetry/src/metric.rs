@@ -81,6 +81,31 @@ const fn histogram(
 
 /// Every metric there is, in alphabetical order.
 pub const METRICS: &[Metric] = &[
+    counter(
+        "audit_worker_alert_deliveries_total",
+        &["handler", "outcome"],
+        "Attempts to tell a handler of an alert: told, put_off, given_up.",
+    ),
+    gauge(
+        "audit_worker_alert_outbox_given_up",
+        &["handler"],
+        "Notices of alerts that a handler could not be told.",
+    ),
+    gauge(
+        "audit_worker_alert_outbox_oldest_seconds",
+        &["handler"],
+        "Age of the oldest notice that waits for a handler; 0 when none does.",
+    ),
+    gauge(
+        "audit_worker_alert_outbox_waiting",
+        &["handler"],
+        "Notices of alerts that wait for a handler.",
+    ),
+    counter(
+        "audit_worker_alerts_raised_total",
+        &["level"],
+        "Alerts raised by this process.",
+    ),
     gauge(
         "audit_worker_books_events",
         &["state", "origin"],
@@ -137,6 +162,21 @@ pub const METRICS: &[Metric] = &[
         "audit_worker_dead_letters_waiting",
         &[],
         "Dead letters that were neither sent again nor removed.",
+    ),
+    counter(
+        "audit_worker_detection_episodes_total",
+        &["rule"],
+        "Findings of detection that became alerts, or brought one up to date.",
+    ),
+    counter(
+        "audit_worker_detection_late_total",
+        &[],
+        "Observations of correlations that were later than is allowed and were counted apart.",
+    ),
+    counter(
+        "audit_worker_detection_shortage_total",
+        &["what"],
+        "What the bounds of detection's memory forced: group_evicted, window_cut, hurried.",
     ),
     counter(
         "audit_worker_directory_failures_total",

@@ -109,10 +109,10 @@ const ASSEMBLERS: [&str; 5] = [
 ];
 
 /// What an embedder writes: it sees the facade only.
-const EXAMPLES: [&str; 2] = ["embedded", "custom-processor"];
+const EXAMPLES: [&str; 3] = ["embedded", "custom-processor", "custom-alert-handler"];
 
 /// Rooms below the assemblers, in order: a room uses only what stands before it, and of that only what is named.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("audit-event", &[]),
     ("audit-runtime", &[]),
     ("audit-integrity", &["audit-event"]),
@@ -156,10 +156,31 @@ const ROOMS: [(&str, &[&str]); 21] = [
         &["audit-event", "audit-integrity", "audit-runtime"],
     ),
     (
+        "audit-monitor-redis",
+        &[
+            "audit-event",
+            "audit-integrity",
+            "audit-monitor",
+            "audit-redis",
+            "audit-runtime",
+        ],
+    ),
+    (
+        "audit-alert",
+        &[
+            "audit-event",
+            "audit-integrity",
+            "audit-monitor",
+            "audit-runtime",
+            "audit-store",
+        ],
+    ),
+    (
         "audit-pipeline",
         &[
             "audit-event",
             "audit-integrity",
+            "audit-monitor",
             "audit-queue",
             "audit-runtime",
             "audit-store",
@@ -181,8 +202,10 @@ const ROOMS: [(&str, &[&str]); 21] = [
     (
         "audit-http",
         &[
+            "audit-alert",
             "audit-event",
             "audit-integrity",
+            "audit-monitor",
             "audit-pipeline",
             "audit-queue",
             "audit-runtime",
@@ -192,16 +215,17 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ),
     ("embedded", &["audit"]),
     ("custom-processor", &["audit"]),
+    ("custom-alert-handler", &["audit"]),
 ];
 
 /// Foreign crates that belong to one room or two; a second user would be a wall broken.
-const BELONGS: [(&[&str], &[&str]); 15] = [
+const BELONGS: [(&[&str], &[&str]); 17] = [
     (
         &["audit-store-sqlite", "audit-queue-embedded"],
         &["rusqlite", "libsqlite3-sys"],
     ),
     (
-        &["audit-redis", "audit-queue-redis"],
+        &["audit-redis", "audit-queue-redis", "audit-monitor-redis"],
         &["deadpool-redis", "redis"],
     ),
     (
@@ -216,11 +240,14 @@ const BELONGS: [(&[&str], &[&str]); 15] = [
     (&["audit-monitor"], &["rsigma-parser", "rsigma-eval"]),
     // For what a replaced system encrypted, and nothing else.
     (&["audit-integrity"], &["aes-gcm", "md-5"]),
-    // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing.
-    (&["audit-http", "auditctl"], &["axum", "hyper"]),
+    (&["audit-alert"], &["lettre", "croner"]),
+    // `auditctl bench` needs a bare handler as its reference and a client that costs next to nothing; handlers of alerts need a client
+    // that connects to the address that was checked.
+    (&["audit-http", "auditctl"], &["axum"]),
+    (&["audit-http", "auditctl", "audit-alert"], &["hyper"]),
     // The testkit's server that speaks S3 is served by it.
     (
-        &["audit-http", "auditctl", "audit-testkit"],
+        &["audit-http", "auditctl", "audit-alert", "audit-testkit"],
         &["hyper-util"],
     ),
     (&["audit-config-source"], &["rust-s3"]),
@@ -247,6 +274,8 @@ const BELONGS: [(&[&str], &[&str]); 15] = [
             "audit-ingest",
             "embedded",
             "custom-processor",
+            "custom-alert-handler",
+            "custom-alert-handler",
         ],
         &["anyhow"],
     ),

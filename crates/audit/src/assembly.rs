@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use audit_integrity::checkpoint::CheckpointAnchor;
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::{LedgerId, Origin};
+use audit_pipeline::detection::{Feed, Intake, feed};
 use audit_pipeline::followed::{follow_anchor, poll_receipts};
 use audit_pipeline::follower::TextFollower;
 use audit_pipeline::verification::{Verification, VerificationPorts};
@@ -22,6 +23,7 @@ use audit_store::Store;
 use audit_store_sqlite::SqliteStore;
 use tokio::sync::{Semaphore, watch};
 
+use crate::detection::{Detecting, DetectionOptions, DetectionPorts, Windows};
 use crate::error::StartError;
 use crate::keys::Keys;
 #[cfg(feature = "deployed")]
@@ -79,9 +81,20 @@ pub(crate) struct Plan {
     /// Of the one breaker before the store.
     pub(crate) breaker: BreakerSettings,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) detection: DetectionPlan,
     /// The data directory of a process of a deployment, held for as long as it runs.
     #[cfg(feature = "deployed")]
     pub(crate) _instance: Option<crate::deployed::Instance>,
+}
+
+/// Whether stored events are looked at here, and by what.
+pub(crate) enum DetectionPlan {
+    Off,
+    /// By these rules, for as long as the process runs.
+    By(Box<DetectionOptions>, Windows),
+    /// By what a configuration says, which may change.
+    #[cfg(feature = "deployed")]
+    Configured(Box<DetectionOptions>, Windows, Arc<audit_config::Settings>),
 }
 
 /// What processes of one deployment share besides queue and store.
@@ -140,6 +153,8 @@ struct Common {
     breaker: Arc<Breaker>,
     /// What every lane follows.
     lane: watch::Sender<LaneSettings>,
+    /// Where lanes hand over what they commit, when somebody looks at it.
+    feed: Option<Feed>,
     /// What bounds the keys past the mark, in an ingest.
     #[cfg(feature = "deployed")]
     critical: Option<Arc<KeyRates>>,
@@ -158,6 +173,7 @@ impl Common {
             checkpointed: Checkpointed::new(),
             breaker: Arc::new(Breaker::new(breaker.failures_max, breaker.pause)),
             lane: watch::Sender::new(plan.lane.clone()),
+            feed: None,
             #[cfg(feature = "deployed")]
             critical: None,
             front: Tasks::new(),
@@ -190,11 +206,14 @@ impl Assembly {
 
     /// A process with lanes, which may become the steward.
     pub(crate) async fn worker(
-        self,
-        probes: Vec<Probe>,
+        mut self,
+        mut probes: Vec<Probe>,
         sources: Vec<SourceLook>,
     ) -> Result<Audit, StartError> {
-        let common = Common::new(&self.plan);
+        let mut common = Common::new(&self.plan);
+        let plan = std::mem::replace(&mut self.plan.detection, DetectionPlan::Off);
+        let (lanes, intake) = feed();
+        common.feed = (!matches!(plan, DetectionPlan::Off)).then_some(lanes);
         let steward = self.steward(&common).await?;
         let queue = Arc::clone(&self.adapters.producer);
         let acceptor = self.acceptor(&common, queue, None);
@@ -208,8 +227,12 @@ impl Assembly {
             common.back.spawn("text follower", run);
         }
         self.follow_others(&common);
+        let detecting = self.detect(plan, intake, &common, &acceptor, &lanes);
+        #[cfg(feature = "deployed")]
+        probes.extend(detecting.iter().filter_map(Detecting::probe));
         let observed = Observed {
             lanes,
+            detecting,
             probes,
             overflow: None,
             sources,
@@ -258,6 +281,7 @@ impl Assembly {
         probes.push(spool_probe(state.clone(), Arc::clone(&self.clock)));
         let observed = Observed {
             lanes: Vec::new(),
+            detecting: None,
             probes,
             overflow: Some(state),
             sources: Vec::new(),
@@ -331,6 +355,7 @@ impl Assembly {
             registry: Arc::clone(&self.registry),
             settlements: common.settlements.clone(),
             breaker: Arc::clone(&common.breaker),
+            feed: common.feed.clone(),
             shutdown: common.stop_lanes.signal(),
         };
         let places = Arc::new(Semaphore::new(self.plan.lanes.max(1)));
@@ -350,6 +375,40 @@ impl Assembly {
             (*ledger, switch)
         });
         lanes.collect()
+    }
+
+    /// Begins to look at what is stored.
+    fn detect(
+        &self,
+        plan: DetectionPlan,
+        intake: Intake,
+        common: &Common,
+        acceptor: &Arc<Acceptor>,
+        lanes: &[(LedgerId, Arc<LaneSwitch>)],
+    ) -> Option<Detecting> {
+        let ports = DetectionPorts {
+            store: self.adapters.store.clone(),
+            queue: Arc::clone(&self.adapters.producer),
+            acceptor: Arc::clone(acceptor),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            breaker: Arc::clone(&common.breaker),
+            lanes: lanes.to_vec(),
+            owner: self.plan.owner.clone(),
+        };
+        let tasks = (&common.back, &common.stop_back);
+        match plan {
+            DetectionPlan::Off => None,
+            DetectionPlan::By(options, windows) => {
+                let (_now, ready) = watch::channel(true);
+                let started = Detecting::start(*options, windows, ports, (intake, ready), tasks);
+                Some(started)
+            }
+            #[cfg(feature = "deployed")]
+            DetectionPlan::Configured(options, windows, settings) => Some(Detecting::configured(
+                *options, windows, settings, ports, intake, tasks,
+            )),
+        }
     }
 
     /// Learns what the other processes of the deployment do, when there are any.

@@ -10,7 +10,8 @@ use audit_queue_embedded::EmbeddedQueue;
 use audit_runtime::{BreakerSettings, Clock, Random, SystemClock, SystemRandom};
 use audit_store_sqlite::SqliteStore;
 
-use crate::assembly::{Adapters, Assembly, Plan};
+use crate::assembly::{Adapters, Assembly, DetectionPlan, Plan};
+use crate::detection::{DetectionOptions, Windows};
 use crate::error::StartError;
 use crate::keys::{KeyPlace, open_keys};
 use crate::running::Audit;
@@ -64,6 +65,7 @@ impl Settings {
 pub struct Builder {
     settings: Settings,
     registry: Registry,
+    detection: Look,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -72,11 +74,46 @@ pub struct Builder {
 /// so a restart after a crash may take its predecessor's leases at once; the epoch still fences what it left behind.
 const OWNER: &str = "embedded";
 
+/// What is looked for in stored events.
+#[derive(Debug)]
+enum Look {
+    Off,
+    By(Box<DetectionOptions>),
+    #[cfg(feature = "deployed")]
+    Configured(Arc<audit_config::Settings>),
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self::By(Box::default())
+    }
+}
+
+impl Look {
+    #[cfg_attr(
+        not(feature = "deployed"),
+        expect(clippy::unnecessary_wraps, reason = "a configuration can be wrong")
+    )]
+    fn plan(self, dir: PathBuf, clock: &Arc<dyn Clock>) -> Result<DetectionPlan, StartError> {
+        #[cfg(not(feature = "deployed"))]
+        let _ = clock;
+        Ok(match self {
+            Self::Off => DetectionPlan::Off,
+            Self::By(options) => DetectionPlan::By(options, Windows::Own(dir)),
+            #[cfg(feature = "deployed")]
+            Self::Configured(settings) => {
+                crate::detection::plan_of(settings, Windows::Own(dir), clock)?
+            }
+        })
+    }
+}
+
 impl Builder {
     pub(crate) fn new(data_dir: &Path) -> Self {
         Self {
             settings: Settings::new(data_dir),
             registry: Registry::default(),
+            detection: Look::default(),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         }
@@ -116,6 +153,22 @@ impl Builder {
         self
     }
 
+    /// Looks at stored events by these rules, and tells these handlers; `None` looks at nothing. Without this the built-in rules are
+    /// in use, and alerts are kept and told to nobody.
+    #[must_use]
+    pub fn detection(mut self, options: Option<DetectionOptions>) -> Self {
+        self.detection = options.map_or(Look::Off, |options| Look::By(Box::new(options)));
+        self
+    }
+
+    /// The same as a configuration says, with rules from where it says.
+    #[cfg(feature = "deployed")]
+    #[must_use]
+    pub fn detection_of(mut self, settings: &audit_config::Settings) -> Self {
+        self.detection = Look::Configured(Arc::new(settings.clone()));
+        self
+    }
+
     /// Takes time from somewhere else.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -131,6 +184,7 @@ impl Builder {
         let Self {
             settings,
             registry,
+            detection,
             clock,
             random,
         } = self;
@@ -175,6 +229,7 @@ impl Builder {
             lane: settings.lane,
             breaker: settings.breaker,
             shutdown_grace: settings.shutdown_grace,
+            detection: detection.plan(dir.clone(), &clock)?,
             #[cfg(feature = "deployed")]
             _instance: None,
         };

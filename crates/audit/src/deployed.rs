@@ -21,12 +21,15 @@ use audit_config::{
     StoreSettings,
 };
 use audit_integrity::ledger::LedgerId;
+use audit_monitor::{Engine, Limits, RuleSet};
+use audit_monitor_redis::RedisWindows;
 use audit_pipeline::{AcceptSettings, LaneSettings, OnMismatch, ProofPolicy, Registry};
 use audit_queue_redis::RedisQueue;
 use audit_runtime::{BreakerSettings, Clock, Random, SystemClock, SystemRandom};
 use audit_store_postgres::PostgresStore;
 
-use crate::assembly::{Adapters, Assembly, Closing, Plan, SharedKeys};
+use crate::assembly::{Adapters, Assembly, Closing, DetectionPlan, Plan, SharedKeys};
+use crate::detection::{Windows, plan_of};
 use crate::error::StartError;
 use crate::keys::{KeyPlace, lock_start, open_keys};
 use crate::reconfigure::Ends;
@@ -75,7 +78,12 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
         sources: together,
         ..Ends::of_queue(Arc::clone(&queue) as _)
     };
-    closing.extend([Arc::clone(&queue) as Arc<dyn Closing>, Arc::new(postgres)]);
+    let windows = Arc::new(process.windows()?);
+    closing.extend([
+        Arc::clone(&windows) as Arc<dyn Closing>,
+        Arc::clone(&queue) as _,
+        Arc::new(postgres),
+    ]);
     let adapters = Adapters {
         store,
         producer: Arc::clone(&queue) as _,
@@ -83,7 +91,12 @@ pub async fn start_worker(settings: &Settings, registry: Registry) -> Result<Aud
         frames: Arc::clone(&queue) as _,
         closing,
     };
-    let assembly = process.assembly(settings, registry, keys, adapters, ends);
+    let detection = plan_of(
+        Arc::new(settings.clone()),
+        Windows::Shared(windows),
+        &process.clock,
+    )?;
+    let assembly = process.assembly(settings, registry, keys, adapters, ends, detection);
     let broker = watch::Broker::new(queue, watch::WhenAway::Failing);
     let probes = others.iter().map(Opened::probe).chain([broker.probe()]);
     let looks = others.iter().map(Opened::look_at).collect();
@@ -102,6 +115,13 @@ impl Closing for PostgresStore {
 
 #[async_trait]
 impl Closing for RedisQueue {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Closing for RedisWindows {
     async fn close(&self) {
         Self::close(self).await;
     }
@@ -155,6 +175,15 @@ impl Process {
             .map_err(|source| StartError::Redis(Box::new(source)))
     }
 
+    /// The windows of detection, beside the queue and named after it. They get their rules before they are used.
+    fn windows(&self) -> Result<RedisWindows, StartError> {
+        let mut windows = audit_monitor_redis::Settings::at(self.redis.address.clone());
+        windows.name.clone_from(&self.redis.name);
+        let rules = Engine::new(Arc::new(RuleSet::default()), Limits::default());
+        RedisWindows::new(windows, Arc::new(rules), Arc::clone(&self.random))
+            .map_err(|source| StartError::Redis(Box::new(source)))
+    }
+
     fn assembly(
         self,
         settings: &Settings,
@@ -162,6 +191,7 @@ impl Process {
         keys: crate::keys::Keys,
         adapters: Adapters,
         ends: Ends,
+        detection: DetectionPlan,
     ) -> Assembly {
         let plan = Plan {
             owner: self.instance.owner().to_owned(),
@@ -184,6 +214,7 @@ impl Process {
             },
             breaker: breaker(&settings.breaker),
             shutdown_grace: settings.shutdown_grace,
+            detection,
             _instance: Some(self.instance),
         };
         Assembly {

@@ -69,6 +69,10 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Detection or alerts cannot go by their settings.
+    #[cfg(feature = "deployed")]
+    #[error("detection cannot go by its settings")]
+    Detection(#[from] crate::detection::DetectionProblem),
     /// The lane key cannot be read.
     #[error("the lane key cannot be read")]
     LaneKey(#[source] audit_integrity::keys::KeyError),

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use audit_event::timestamp::MissingZone;
 use audit_event::{OrganizationId, Timestamp};
 use audit_http::{
-    AppState, HttpSettings, KeyCache, KeyRequest, LastMinute, ProcessStatus, ReadAudit, VerifyBody,
-    VerifyRuns, new_api_key,
+    AppState, DetectionSurface, HttpSettings, KeyCache, KeyRequest, LastMinute, ProcessStatus,
+    ReadAudit, VerifyBody, VerifyRuns, new_api_key,
 };
 use audit_pipeline::OverflowState;
 use audit_pipeline::verification::{Verification, VerifyRequest};
@@ -74,6 +74,15 @@ impl Audit {
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(inner.front.clone())),
             configuration: None,
+            detection: inner
+                .observed
+                .detecting
+                .as_ref()
+                .map(|detecting| DetectionSurface {
+                    desk: Arc::clone(&detecting.desk),
+                    alerts: Arc::clone(&inner.adapters.store.alerts),
+                    rules: detecting.rules.subscribe(),
+                }),
             last_minute,
         }
     }

@@ -37,6 +37,7 @@ mod assembly;
 mod builder;
 #[cfg(feature = "deployed")]
 pub mod deployed;
+mod detection;
 mod error;
 mod event;
 #[cfg(feature = "http")]
@@ -46,7 +47,6 @@ mod http;
     expect(dead_code, reason = "kept for the HTTP surface and the deployed form")
 )]
 mod keys;
-#[cfg(any(feature = "deployed", feature = "http"))]
 mod private_file;
 #[cfg(feature = "deployed")]
 mod reconfigure;
@@ -59,6 +59,9 @@ mod running;
 mod sources;
 
 pub use builder::{Builder, Settings};
+pub use detection::{DetectionOptions, Thresholds};
+#[cfg(feature = "deployed")]
+pub use detection::{DetectionProblem, check_detection};
 pub use error::{RecordError, StartError};
 pub use event::{Event, event};
 #[cfg(feature = "http")]
@@ -78,4 +81,7 @@ pub use audit_pipeline::{
     Ack, Annotations, Health, HealthCheck, Plugin, Processor, Refusal, Registry,
 };
 pub use audit_store::query::ActionMatch;
-pub use audit_store::{Filter, Order, Page, PageRequest, StoredEvent};
+pub use audit_store::{AlertLevel, Filter, Order, Page, PageRequest, StoredEvent};
+// What an embedder looks for, and tells of it.
+pub use audit_alert as alert;
+pub use audit_monitor as monitor;

@@ -33,6 +33,9 @@ pub enum ReconfigureError {
     /// The store's settings cannot be.
     #[error("the settings of the store cannot be")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Those of detection or alerts cannot be.
+    #[error("the settings of detection cannot be")]
+    Detection(#[from] crate::detection::DetectionProblem),
 }
 
 /// **Internal.** A queue whose high-water mark can be moved.
@@ -118,6 +121,7 @@ impl Audit {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let ends = &adjustable.ends;
+        let detection = crate::detection::options_of(settings, &inner.clock)?;
         match (&ends.store, &settings.store) {
             (Some((store, _)), StoreSettings::Postgres(postgres)) => {
                 if store_settings.as_ref() != Some(postgres) {
@@ -155,6 +159,9 @@ impl Audit {
         if let Some(critical) = &adjustable.critical {
             critical.set(Some(settings.ingest.critical_per_second_per_key));
         }
+        if let Some(detecting) = &inner.observed.detecting {
+            detecting.go_by(settings, detection);
+        }
         adjustable.lane.send_modify(|lane| {
             lane.batch_by_depth = batch_by_depth(&settings.batch);
             lane.batch_bytes_max = settings.batch.bytes_max;
@@ -168,6 +175,7 @@ impl Audit {
     /// # Errors
     /// Why it would not.
     pub fn check_settings(&self, settings: &Settings) -> Result<(), ReconfigureError> {
+        crate::detection::options_of(settings, &self.inner.clock)?;
         self.versions_in(settings).map(|_versions| ())
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit_alert::Desk;
 use audit_event::{EventId, Form, OrganizationId, Timestamp};
 use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::LedgerId;
@@ -23,6 +24,7 @@ use audit_store::{Filter, Order, Page, PageRequest, Store, StoreError, StoredEve
 
 use crate::assembly::{Adapters, Plan};
 use crate::builder::Builder;
+use crate::detection::Detecting;
 use crate::error::RecordError;
 use crate::event::Event;
 #[cfg(feature = "deployed")]
@@ -69,6 +71,8 @@ pub(crate) type SourceLook = Arc<dyn Fn() -> SourceStanding + Send + Sync>;
 pub(crate) struct Observed {
     /// Every lane with the switch that says whether it stopped.
     pub(crate) lanes: Vec<(LedgerId, Arc<LaneSwitch>)>,
+    /// What looks at stored events, where it does.
+    pub(crate) detecting: Option<Detecting>,
     /// Components that only this form has.
     pub(crate) probes: Vec<Probe>,
     /// Broker and spool, where there is a spool.
@@ -219,6 +223,12 @@ impl Audit {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.adapters.store
+    }
+
+    /// Where alerts are listed, acknowledged and resolved; `None` where nothing looks at stored events.
+    #[must_use]
+    pub fn alerts(&self) -> Option<&Arc<Desk>> {
+        self.inner.observed.detecting.as_ref().map(|it| &it.desk)
     }
 
     /// The deployment's id.

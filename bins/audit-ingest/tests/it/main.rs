@@ -1,6 +1,8 @@
 //! The deployed form as processes: real PostgreSQL, real Redis, the real binaries, killed and stopped from outside.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod away;
 #[cfg(test)]
 mod connections;

@@ -14,7 +14,7 @@ fn changes() -> u64 {
     if is_full() { 200 } else { 12 }
 }
 
-/// What is different from one number to the next: batches, thresholds, connections, logs.
+/// What is different from one number to the next: batches, thresholds, connections, logs, rules of detection, alerts.
 fn change(number: u64) -> Value {
     let turn = usize::try_from(number % 3).expect("small");
     let of = |values: [u64; 3]| values[turn];
@@ -29,6 +29,11 @@ fn change(number: u64) -> Value {
         "http": { "itemsMax": of([5_000, 10_000, 20_000]) },
         "logFilter": filter,
         "accept": { "maxAheadMs": 300_000 + number },
+        "detection": { "tuning": [
+            { "rule": "data-velocity", "threshold": of([50, 60, 70]) },
+            { "rule": "privilege-change", "enabled": turn != 1 },
+        ] },
+        "alerts": { "cooldownMs": of([100_000, 200_000, 300_000]) },
     })
 }
 

@@ -16,8 +16,9 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 
 use self::batch::{Batch, Batches};
-use self::input::Input;
+pub(crate) use self::input::{Input, expand};
 use self::post::Poster;
+pub(crate) use self::split::Splitter;
 use self::state::State;
 use self::summary::Summary;
 use crate::client::Client;
@@ -54,7 +55,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(client: &Client, output: &Output, args: Args) -> Result<Verdict, CliError> {
-    let inputs = input::expand(&args.inputs)?;
+    let inputs = expand(&args.inputs)?;
     let mut state = State::open(args.state.as_deref(), client.url(), &args, &inputs)?;
     if state.is_resumed() {
         output.remark(&format!("going on after {} events", state.summary().sent))?;

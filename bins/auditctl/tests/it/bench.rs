@@ -41,6 +41,8 @@ fn a_small_run_reports_every_number_and_leaves_nothing_behind() {
         "drainPerS",
         "drainCheckpointedPerS",
         "drainRatio",
+        "detectingPerS",
+        "detectingRatio",
         "httpPerS",
         "httpCheckpointedPerS",
         "httpRatio",
@@ -56,6 +58,7 @@ fn a_small_run_reports_every_number_and_leaves_nothing_behind() {
         ("reference", &["postgres", "sender"][..]),
         ("ingest", &["ingest", "redis", "sender"]),
         ("drain", &["worker", "postgres", "redis", "sender"]),
+        ("detecting", &["worker", "postgres", "redis", "sender"]),
         ("http", &["worker", "ingest", "postgres", "redis", "sender"]),
     ] {
         let costs = run[stage]["costs"].as_object().expect("costs");

@@ -7,6 +7,7 @@
     reason = "what is made for tests is part of the tests"
 )]
 
+mod alerts;
 mod bench;
 mod cloudtrail;
 mod configuration;
@@ -16,6 +17,7 @@ mod exit_codes;
 mod fake;
 mod journey;
 mod proofs;
+mod rules;
 mod run;
 mod sending;
 mod worker;

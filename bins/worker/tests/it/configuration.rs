@@ -71,6 +71,36 @@ fn a_checked_file_ends_with_0_or_1_and_says_why() {
 }
 
 #[test]
+fn what_only_its_users_can_judge_is_a_problem_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("bad.json");
+    for (text, expected) in [
+        (
+            "{\"logFilter\": \"audit=loudly\"}",
+            "bad.json:1:15: logFilter: the log filter cannot be read",
+        ),
+        (
+            "{\"detection\": {\n\"timeZone\": \"Mars/Olympus\"}}",
+            "bad.json:2:13: detection.timeZone: ",
+        ),
+        (
+            "{\"alerts\": {\"suppressions\": [{\"name\": \"nights\", \"starts\": \"at night\", \"lastsMs\": 3600000}]}}",
+            "bad.json:1:29: alerts.suppressions: ",
+        ),
+    ] {
+        std::fs::write(&path, text).expect("written");
+        let path = path.display().to_string();
+        let (code, printed) = worker(&["--check-config", &path]);
+        assert_eq!(code, Some(1), "{printed}");
+        assert!(printed.contains(expected), "{printed}");
+        // Nor does a process start with it.
+        let data = dir.path().join("data").display().to_string();
+        let (code, printed) = worker(&["--config", &path, "--data-dir", &data]);
+        assert_eq!(code, Some(2), "{printed}");
+    }
+}
+
+#[test]
 fn the_printed_defaults_are_a_file_that_is_taken() {
     let dir = tempfile::tempdir().expect("a directory");
     let (code, printed) = worker(&["--print-default-config"]);

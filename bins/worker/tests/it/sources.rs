@@ -267,8 +267,11 @@ async fn a_worker_follows_its_bucket_and_goes_back_to_an_earlier_version_of_the_
     server.put("settings", KEY, object(2).as_bytes());
     bounded(false).await;
 
-    // Without the kept copies the object's own version is asked for.
-    std::fs::remove_dir_all(data.join("config")).expect("kept copies");
+    // Without the kept copies the object's own version is asked for. The newest may be written at this moment.
+    wait_until_async("the kept copies are gone", BOUND, || async {
+        std::fs::remove_dir_all(data.join("config")).ok()
+    })
+    .await;
     let client = Client::new(&worker);
     let back = client.post("/admin/config/rollback", String::new(), "back");
     let (status, answer) = back.await.expect("an answer");

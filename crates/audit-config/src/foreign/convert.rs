@@ -1,10 +1,10 @@
 //! Values under others' names to values under ours.
 
-use super::{Becomes, all};
+use super::{Becomes, alerting, all};
 use crate::place::{Origin, Place};
 use crate::problem::ConfigWarning;
-use crate::secret::Secret;
 use crate::values::{Given, Value, Values};
+use audit_runtime::Secret;
 
 /// Fills in what our own names leave open. What is overruled is told.
 pub(crate) fn convert(theirs: &Values, ours: &mut Values, warnings: &mut Vec<ConfigWarning>) {
@@ -21,6 +21,9 @@ pub(crate) fn convert(theirs: &Values, ours: &mut Values, warnings: &mut Vec<Con
         match key.becomes {
             Becomes::Same(path) => conversion.put(path, given.value.clone(), given),
             Becomes::Part(path) => {
+                if conversion.is_off(key.path) {
+                    continue;
+                }
                 if let Some(value) = part(key.path, &given.value) {
                     conversion.put(path, value, given);
                 }
@@ -28,6 +31,7 @@ pub(crate) fn convert(theirs: &Values, ours: &mut Values, warnings: &mut Vec<Con
             Becomes::Holds(_) | Becomes::Never(_) | Becomes::NotYet => {}
         }
     }
+    conversion.notification();
     conversion.replica();
     conversion.tls();
     conversion.backends();
@@ -39,6 +43,9 @@ fn part(path: &str, value: &Value) -> Option<Value> {
         ("worker.port", Value::Whole(port)) => {
             let port = u16::try_from(*port).ok()?;
             Some(Value::Address(([127, 0, 0, 1], port).into()))
+        }
+        (_, value) if path.starts_with("monitoring.") || path.starts_with("smartAlerting.") => {
+            alerting::part(path, value)
         }
         ("logging.prettyPrint", Value::Flag(pretty)) => {
             let format = if *pretty { "human" } else { "json" };
@@ -54,15 +61,15 @@ fn part(path: &str, value: &Value) -> Option<Value> {
     }
 }
 
-struct Conversion<'c> {
-    theirs: &'c Values,
+pub(super) struct Conversion<'c> {
+    pub(super) theirs: &'c Values,
     ours: &'c mut Values,
     warnings: &'c mut Vec<ConfigWarning>,
 }
 
 impl Conversion<'_> {
     /// Puts a value unless our own name has one. Of several names of theirs the last one wins.
-    fn put(&mut self, path: &'static str, value: Value, from: &Given) {
+    pub(super) fn put(&mut self, path: &'static str, value: Value, from: &Given) {
         let by = match self.ours.given(path) {
             Some(other) if other.value == value => return,
             Some(other) => Some((name_of(&other.origin), other.origin.clone())),
@@ -77,6 +84,17 @@ impl Conversion<'_> {
                 self.ours.put(path, value, from.origin.clone());
             }
             None => self.ours.put(path, value, from.origin.clone()),
+        }
+    }
+
+    /// Says that a key of theirs changes nothing.
+    pub(super) fn idle(&mut self, path: &str, why: &str) {
+        if let Some(given) = self.theirs.given(path) {
+            self.warnings.push(ConfigWarning {
+                key: path.to_owned(),
+                text: format!("accepted, without effect: {path} ({why})"),
+                place: place_of(&given.origin),
+            });
         }
     }
 
@@ -109,7 +127,7 @@ impl Conversion<'_> {
             _ => "localhost",
         };
         let login = match theirs("redis.password").map(|given| &given.value) {
-            Some(Value::Secret(password)) => format!(":{}@", percent_encoded(password.expose())),
+            Some(Value::Hidden(password)) => format!(":{}@", percent_encoded(password.expose())),
             _ => String::new(),
         };
         let number = |path: &str, usual: u64| match theirs(path).map(|given| &given.value) {
@@ -128,15 +146,7 @@ impl Conversion<'_> {
     /// What is said of parts of an address that nothing names.
     fn no_redis(&mut self, parts: &[&str]) {
         for path in parts {
-            if let Some(given) = self.theirs.given(path) {
-                self.warnings.push(ConfigWarning {
-                    key: (*path).to_owned(),
-                    text: format!(
-                        "accepted, without effect: {path} (no address of Redis is given)"
-                    ),
-                    place: place_of(&given.origin),
-                });
-            }
+            self.idle(path, "no address of Redis is given");
         }
     }
 

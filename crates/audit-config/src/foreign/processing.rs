@@ -107,9 +107,10 @@ pub(super) const KEYS: &[Foreign] = &[
         "outages in a row are counted, however many calls there were",
     ),
     never("reliableProcessor.deadLetterConfig.queueName", Text, DEAD),
-    later(
+    same(
         "reliableProcessor.deadLetterConfig.alertThreshold",
         count(1, 1_000, ""),
+        "alerts.system.deadLetters",
     ),
     later(
         "reliableProcessor.deadLetterConfig.maxRetentionDays",

@@ -1,8 +1,12 @@
 //! Files that people have from the replaced systems, with what they mean here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use audit_config::{ConfigFile, Configuration, Format, QueueBackend, Settings, StoreSettings};
+use audit_config::{
+    AlertLevel, ConfigFile, Configuration, Format, QueueBackend, Settings, StoreSettings,
+    SuppressionSettings,
+};
 use serde_json::Value;
 
 /// The examples: beside the test data (`AUDIT_TEST_DATA`), else beside the workspace.
@@ -76,6 +80,16 @@ fn the_file_of_the_replaced_worker_loads_as_it_is() {
     );
     assert_eq!(settings.breaker.failures, 5);
     assert_eq!(settings.breaker.pause.as_secs(), 60);
+    let system = settings.alerts.system;
+    assert_eq!(
+        (
+            system.error_share.millionths(),
+            system.queue_depth,
+            system.latency.as_secs(),
+            system.dead_letters
+        ),
+        (50_000, 1_000, 5, 10)
+    );
     let literal = |key: &str| {
         format!(
             "literal password in a configuration file: {key}; `${{VAR}}` and `${{file:/path}}` keep it out"
@@ -92,16 +106,12 @@ fn the_file_of_the_replaced_worker_loads_as_it_is() {
             literal("security.encryptionKey"),
             format!("{NOT_YET}security.encryptionKey"),
             format!("{NOT_YET}security.algorithm"),
-            format!("{NOT_YET}monitoring.alertThresholds.errorRate"),
-            format!("{NOT_YET}monitoring.alertThresholds.queueDepth"),
-            format!("{NOT_YET}monitoring.alertThresholds.processingLatency"),
             format!(
                 "{WITHOUT}reliableProcessor.concurrency (lanes work side by side, one batch each: lanes)"
             ),
             format!(
                 "{WITHOUT}reliableProcessor.deadLetterConfig.queueName (dead letters are kept in the store)"
             ),
-            format!("{NOT_YET}reliableProcessor.deadLetterConfig.alertThreshold"),
         ]
     );
 }
@@ -140,7 +150,7 @@ fn every_fragment_of_their_questions_and_answers_loads_with_its_meaning() {
         (5, 60)
     );
     for (index, (settings, _)) in found.iter().enumerate() {
-        if ![0, 2, 13].contains(&index) {
+        if ![0, 2, 10, 13].contains(&index) {
             assert_eq!(settings, &usual, "fragment {index} changes nothing yet");
         }
     }
@@ -226,17 +236,34 @@ fn every_fragment_of_their_questions_and_answers_loads_with_its_meaning() {
         found[8].1
     );
     assert_eq!(not_yet(9).len(), 6);
+    let alerts = &found[10].0.alerts;
     assert_eq!(
-        not_yet(10),
-        of(
-            "monitoring.smartAlerting",
-            &[
-                "enabled",
-                "cooldownMinutes",
-                "escalationLevels",
-                "suppressionRules"
-            ]
-        )
+        (&found[10].1, alerts.cooldown.as_secs()),
+        (&Vec::new(), 15 * 60)
+    );
+    assert_eq!(
+        alerts.suppressions,
+        [SuppressionSettings {
+            name: "maintenance-window".to_owned(),
+            starts: "0 2 * * *".to_owned(),
+            lasts: Duration::from_secs(120 * 60),
+            time_zone: "UTC".to_owned(),
+            rules: Vec::new(),
+            organizations: Vec::new(),
+        }]
+    );
+    // Three levels of their ladder: low at once, medium after an hour, high after four.
+    let steps: Vec<_> = alerts
+        .escalation
+        .iter()
+        .map(|step| (step.after.as_secs(), step.raise_to))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            (3_600, Some(AlertLevel::Medium)),
+            (14_400, Some(AlertLevel::High))
+        ]
     );
     assert_eq!(not_yet(11), ["customProcessors", "plugins"]);
     assert_eq!(

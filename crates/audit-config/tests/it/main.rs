@@ -1,6 +1,8 @@
 //! Configuration text to settings.
 
 #[cfg(test)]
+mod alerting;
+#[cfg(test)]
 mod bad;
 #[cfg(test)]
 mod changes;

@@ -139,6 +139,9 @@ fn every_key_is_read() {
             smart_logs: OnMismatch::DeadLetter,
             pake: OnMismatch::Record,
         },
+        // In `alerting`.
+        detection: Settings::default().detection,
+        alerts: Settings::default().alerts,
     };
     assert_eq!(settings, Ok(expected));
 }

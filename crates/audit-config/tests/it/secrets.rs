@@ -64,6 +64,11 @@ fn no_secret_shows_wherever_and_however_it_is_written() {
         "security.encryptionKey",
         "security.kms.accessToken",
         "sources.[].url",
+        "alerts.handlers.[].url",
+        "alerts.handlers.[].secret",
+        "alerts.handlers.[].password",
+        "monitoring.notification.url",
+        "monitoring.notification.credentials.secret",
     ] {
         assert!(paths.iter().any(|path| path.join(".") == known), "{known}");
     }
@@ -73,7 +78,14 @@ fn no_secret_shows_wherever_and_however_it_is_written() {
         json!({ "a": CANARY }),
         json!("${CANARY}"),
     ];
-    for scheme in ["postgresql", "redis", "https", "mysql", "redis+cluster"] {
+    for scheme in [
+        "postgresql",
+        "redis",
+        "https",
+        "smtp",
+        "mysql",
+        "redis+cluster",
+    ] {
         for rest in [
             "u:CANARY@h/d",
             ":${CANARY}@h1,h2/0",
@@ -111,6 +123,42 @@ fn no_secret_shows_wherever_and_however_it_is_written() {
     }
 }
 
+#[test]
+fn the_path_of_a_hook_shows_no_more_than_its_password() {
+    for (text, host) in [
+        (
+            r#"{"alerts":{"handlers":[{"name":"s","kind":"slack","url":"https://hooks.example/services/hunter2canary"}]}}"#,
+            "https://hooks.example/***",
+        ),
+        (
+            r#"{"alerts":{"handlers":[{"name":"s","kind":"slack","url":"https://hooks.example/services/${CANARY}?x=hunter2canary"}]}}"#,
+            "https://hooks.example/***",
+        ),
+        (
+            r#"{"alerts":{"handlers":[{"name":"s","kind":"slack","url":"ftp://hooks.example/services/hunter2canary"}]}}"#,
+            "ftp://hooks.example/***",
+        ),
+        (
+            r#"{"alerts":{"handlers":[{"name":"p","kind":"pagerduty","secret":"x://y/hunter2canary"}]}}"#,
+            r#""secret":"***""#,
+        ),
+        (
+            r#"{"alerts":{"handlers":[{"name":"m","kind":"email","url":"smtp://h","secret":"hunter2canary","username":"u","password":"hunter2canary"}]}}"#,
+            "smtp://h",
+        ),
+        (
+            r#"{"monitoring":{"notification":{"url":"https://ntfy.example/hunter2canary","credentials":{"secret":"hunter2canary"}}}}"#,
+            "https://ntfy.example/***",
+        ),
+    ] {
+        let (before, after) = (read("{}", Format::Json), read(text, Format::Json));
+        let changes = format!("{:?}", after.changes_since(&before));
+        let shown = printed(after) + &changes;
+        assert!(!shown.contains(CANARY), "{text}\n{shown}");
+        assert!(shown.contains(host), "{text}\n{shown}");
+    }
+}
+
 /// Objects of known and unknown names with values of all kinds.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -142,6 +190,20 @@ fn any_json() -> impl Strategy<Value = Value> {
             "readReplicas",
             "ssl",
             "database",
+            "detection",
+            "tuning",
+            "organizations",
+            "alerts",
+            "handlers",
+            "escalation",
+            "suppressions",
+            "kind",
+            "monitoring",
+            "notification",
+            "smartAlerting",
+            "suppressionRules",
+            "durationMinutes",
+            "cooldownMinutes",
         ])
         .prop_map(str::to_owned)
         .boxed(),

@@ -7,7 +7,7 @@ use audit_store::Role;
 use audit_store::query::OrganizationScope;
 use reqwest::{Method, RequestBuilder};
 
-use crate::rig::{Answer, Rig, send};
+use crate::rig::{Answer, Options, Rig, send};
 
 const ROLES: [Role; 5] = [
     Role::Writer,
@@ -25,6 +25,7 @@ fn path(route: &Route) -> String {
         .replace("{index}", "0")
         .replace("{*path}", "0/000")
         .replace("{component}", "store")
+        .replace("{handler}", "phone")
         .replace("{id}", id)
         .replace("{run}", id)
 }
@@ -73,7 +74,11 @@ async fn without_a_key_only_open_routes_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_role_gets_into_what_its_access_says_and_nowhere_else() {
-    let rig = Rig::start().await;
+    let rig = Rig::with(Options {
+        detection: true,
+        ..Options::default()
+    })
+    .await;
     let some = OrganizationScope::Only(vec![OrganizationId::new("org-a")]);
     for scope in [OrganizationScope::All, some] {
         for role in ROLES {

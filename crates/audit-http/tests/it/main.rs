@@ -2,6 +2,8 @@
 //! client over real sockets.
 
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
 mod rig;
 
 #[cfg(test)]
@@ -10,6 +12,8 @@ mod access;
 mod acks;
 #[cfg(test)]
 mod adjusted;
+#[cfg(test)]
+mod alerts;
 #[cfg(test)]
 mod apart;
 #[cfg(test)]
@@ -32,6 +36,8 @@ mod operate;
 mod refusals;
 #[cfg(test)]
 mod slow;
+#[cfg(test)]
+mod trying;
 #[cfg(test)]
 mod witness;
 #[cfg(test)]

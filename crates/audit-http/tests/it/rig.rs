@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) lanes: bool,
     /// Whether the signer signs what is stored.
     pub(crate) signer: bool,
+    /// Whether there are rules and alerts.
+    pub(crate) detection: bool,
     /// Secrets of producers, by `scheme/keyId`.
     pub(crate) producers: &'static [(&'static str, &'static str)],
     /// What every component says.
@@ -58,6 +60,7 @@ impl Default for Options {
             registry: Registry::default(),
             lanes: true,
             signer: true,
+            detection: false,
             producers: &[],
             readiness: || vec![("store".to_owned(), Health::Working)],
         }
@@ -320,6 +323,9 @@ async fn assemble(dir: &Path, options: Options, stop: &Shutdown, tasks: &Tasks) 
     tasks.spawn("text", follower.run(stop.signal()));
     let mut state = parts.state(options.settings, tasks);
     state.readiness = Arc::new(options.readiness);
+    state.detection = options
+        .detection
+        .then(|| crate::desk::surface(&state, stop, tasks));
     state
 }
 
@@ -388,6 +394,7 @@ impl Parts {
             registry: self.registry.clone(),
             settlements: self.settlements.clone(),
             breaker: Arc::new(Breaker::new(3, Duration::from_secs(1))),
+            feed: None,
             shutdown: stop.signal(),
         };
         Lane::new(
@@ -448,6 +455,7 @@ impl Parts {
             key_cache: Arc::new(KeyCache::default()),
             read_audit: Arc::new(ReadAudit::new(tasks.clone())),
             configuration: None,
+            detection: None,
             last_minute: Arc::default(),
         }
     }

@@ -4,19 +4,18 @@
 //! It is no archive: another version of the product may refuse it, and then rebuilds its state from the ledgers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use audit_event::{EventId, OrganizationId, Timestamp};
 use audit_integrity::digest::sha256;
-use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
+use audit_integrity::ledger::{Digest, LedgerId};
 
 use super::state::{Open, State};
 use super::table::{Source, Table};
 use super::window::{Entry, Window};
 use super::{Engine, Told};
 use crate::episode::{Episode, EpisodeId, Phase};
-use crate::observation::{Evidence, Group, GroupId, Measured, Position};
+use crate::observation::GroupId;
 use crate::rules::Level;
+use crate::wire::{Reader, Writer};
 
 const LABEL: &[u8] = b"audit-windows/1\n";
 
@@ -29,7 +28,10 @@ pub(crate) fn write(table: &Table, waiting: &VecDeque<Episode>) -> Vec<u8> {
         out.option(source.clock, |out, clock| out.i64(clock));
     });
     out.u64(table.touches);
-    out.list(table.groups.values(), |out, state| out.state(state));
+    // In one order: equal tables are equal bytes.
+    let mut states: Vec<&State> = table.groups.values().collect();
+    states.sort_unstable_by_key(|state| state.id);
+    out.list(states.into_iter(), |out, state| out.state(state));
     out.list(waiting.iter(), Writer::episode);
     let digest = sha256(&[&out.0]);
     out.0.extend_from_slice(&digest.0);
@@ -53,80 +55,18 @@ pub(crate) fn read(engine: &Engine, bytes: &[u8]) -> Option<(Table, VecDeque<Epi
         .into_iter()
         .collect();
     let touches = from.u64()?;
-    let states = from.list(|from| from.state().map(Box::new))?;
+    let states = from.list(Reader::state)?;
     let waiting = from.list(Reader::episode)?.into();
     let mut told = Told::default();
     let table = Table::restored(sources, touches, states, engine, &mut told);
     from.0.is_empty().then_some((table, waiting, told))
 }
 
-struct Writer(Vec<u8>);
-
 impl Writer {
-    fn u64(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn i64(&mut self, value: i64) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn text(&mut self, text: &str) {
-        self.u64(u64::try_from(text.len()).unwrap_or(u64::MAX));
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    fn list<T>(&mut self, items: impl ExactSizeIterator<Item = T>, write: impl Fn(&mut Self, T)) {
-        self.u64(u64::try_from(items.len()).unwrap_or(u64::MAX));
-        for item in items {
-            write(self, item);
-        }
-    }
-
-    fn option<T>(&mut self, value: Option<T>, write: impl Fn(&mut Self, T)) {
-        self.0.push(u8::from(value.is_some()));
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-
-    fn ledger(&mut self, id: LedgerId) {
-        let number = match id {
-            LedgerId::Events(number) => i64::from(number),
-            LedgerId::Directory => -1,
-        };
-        self.i64(number);
-    }
-
-    fn evidence(&mut self, evidence: &Evidence) {
-        self.i64(evidence.at.micros());
-        self.0.extend_from_slice(evidence.event.as_bytes());
-        self.ledger(evidence.position.ledger);
-        self.u64(evidence.position.leaf.0);
-    }
-
     fn entry(&mut self, entry: &Entry) {
         self.evidence(&entry.evidence);
         self.u64(entry.leg.into());
-        match entry.measured {
-            Measured::Presence => self.0.push(0),
-            Measured::Token(token) => {
-                self.0.push(1);
-                self.0.extend_from_slice(&token);
-            }
-            Measured::Millionths(number) => {
-                self.0.push(2);
-                self.0.extend_from_slice(&number.to_be_bytes());
-            }
-        }
-    }
-
-    fn group(&mut self, group: &Group) {
-        self.text(group.organization.as_str());
-        self.list(group.values.iter(), |out, (name, value)| {
-            out.text(name);
-            out.option(value.as_deref(), Self::text);
-        });
+        self.measured(entry.measured);
     }
 
     fn state(&mut self, state: &State) {
@@ -158,98 +98,13 @@ impl Writer {
     }
 }
 
-struct Reader<'b>(&'b [u8]);
-
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_be_bytes)
-    }
-
-    fn i64(&mut self) -> Option<i64> {
-        self.take().map(i64::from_be_bytes)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.take::<1>()? {
-            [0] => Some(false),
-            [1] => Some(true),
-            _ => None,
-        }
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let length = usize::try_from(self.u64()?).ok()?;
-        let (head, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        String::from_utf8(head.to_vec()).ok()
-    }
-
-    /// A list takes no memory before its items are there.
-    fn list<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let length = self.u64()?;
-        (0..length).map(|_| read(self)).collect()
-    }
-
-    #[expect(
-        clippy::option_option,
-        reason = "whether it can be read, and whether it is there"
-    )]
-    fn option<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if self.flag()? {
-            read(self).map(Some)
-        } else {
-            Some(None)
-        }
-    }
-
-    fn ledger(&mut self) -> Option<LedgerId> {
-        match self.i64()? {
-            -1 => Some(LedgerId::Directory),
-            number => u16::try_from(number).ok().map(LedgerId::Events),
-        }
-    }
-
-    fn timestamp(&mut self) -> Option<Timestamp> {
-        Timestamp::from_micros(self.i64()?)
-    }
-
-    fn evidence(&mut self) -> Option<Evidence> {
-        Some(Evidence {
-            at: self.timestamp()?,
-            event: EventId::from_bytes(self.take()?),
-            position: Position {
-                ledger: self.ledger()?,
-                leaf: LeafIndex(self.u64()?),
-            },
-        })
-    }
-
     fn entry(&mut self) -> Option<Entry> {
         Some(Entry {
             evidence: self.evidence()?,
             leg: u16::try_from(self.u64()?).ok()?,
-            measured: match self.take::<1>()? {
-                [0] => Measured::Presence,
-                [1] => Measured::Token(self.take()?),
-                [2] => Measured::Millionths(i128::from_be_bytes(self.take()?)),
-                _ => return None,
-            },
+            measured: self.measured()?,
         })
-    }
-
-    fn group(&mut self) -> Option<Arc<Group>> {
-        let organization = OrganizationId::new(&self.text()?);
-        let values = self.list(|from| Some((from.text()?, from.option(Self::text)?)))?;
-        Some(Arc::new(Group {
-            organization,
-            values,
-        }))
     }
 
     fn state(&mut self) -> Option<State> {

@@ -1,6 +1,6 @@
 //! All groups, the sources' clocks and cursors: what a store keeps, and moves as one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use audit_integrity::ledger::{LeafIndex, LedgerId};
@@ -9,6 +9,7 @@ use super::state::{State, Step};
 use super::window::Entry;
 use super::{Engine, Told};
 use crate::observation::{Batch, GroupId, Observation};
+use crate::rules::Correlation;
 
 /// One ledger that is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,14 +24,13 @@ pub(crate) struct Source {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     pub(super) sources: BTreeMap<LedgerId, Source>,
-    /// Boxed: a group is taken out and put back for each observation.
-    pub(super) groups: BTreeMap<GroupId, Box<State>>,
+    pub(super) groups: HashMap<GroupId, State>,
     /// Counts observations, which is all the time that eviction knows.
     pub(super) touches: u64,
     /// When each group next has something to do, by watermark.
     due: BTreeSet<(i64, GroupId)>,
     /// The groups by when they were last observed.
-    idle: BTreeSet<(u64, GroupId)>,
+    idle: BTreeMap<u64, GroupId>,
     entries: usize,
 }
 
@@ -57,7 +57,7 @@ impl Table {
     pub(super) fn restored(
         sources: BTreeMap<LedgerId, Source>,
         touches: u64,
-        states: impl IntoIterator<Item = Box<State>>,
+        states: Vec<State>,
         engine: &Engine,
         told: &mut Told,
     ) -> Self {
@@ -67,24 +67,35 @@ impl Table {
             ..Self::default()
         };
         for state in states {
-            if engine.correlation(&state.rule).is_some() {
-                table.put(engine, state);
-            } else {
+            let Some((_, correlation)) = engine.correlation(&state.rule) else {
                 state.evict(told);
-            }
+                continue;
+            };
+            let (id, listed) = (state.id, Listed::of(&state, correlation));
+            table.groups.insert(id, state);
+            table.list(id, None, listed);
         }
         table
     }
 
     /// Keeps the groups of the correlations that another engine still has, and ends the others' episodes.
     pub(crate) fn retain(&mut self, engine: &Engine, told: &mut Told) {
-        let states = std::mem::take(&mut self.groups).into_values();
+        let mut states: Vec<State> = std::mem::take(&mut self.groups).into_values().collect();
+        // What is ended is told in an order that does not depend on where it lay.
+        states.sort_unstable_by_key(|state| state.id);
         let sources = std::mem::take(&mut self.sources);
         *self = Self::restored(sources, self.touches, states, engine, told);
     }
 
     pub(crate) fn cursor(&self, source: LedgerId) -> LeafIndex {
         LeafIndex(self.sources.get(&source).map_or(0, |source| source.next))
+    }
+
+    /// Where every source is.
+    pub(crate) fn cursors(&self) -> impl Iterator<Item = (LedgerId, LeafIndex)> {
+        self.sources
+            .iter()
+            .map(|(id, source)| (*id, LeafIndex(source.next)))
     }
 
     /// Applies a batch, or nothing of it.
@@ -128,19 +139,22 @@ impl Table {
             .filter(|(due, _)| *due <= watermark)
             .copied()
         {
-            let Some(mut state) = self.take(engine, id) else {
+            let Some(state) = self.groups.get_mut(&id) else {
                 return;
             };
-            if let Some((rule, correlation)) = engine.correlation(&state.rule) {
-                let step = Step {
-                    rule,
-                    correlation,
-                    limits: &engine.limits,
-                    watermark,
-                };
-                state.advance(&step, told);
-                self.put(engine, state);
-            }
+            let Some((rule, correlation)) = engine.correlation(&state.rule) else {
+                return;
+            };
+            let step = Step {
+                rule,
+                correlation,
+                limits: &engine.limits,
+                watermark,
+            };
+            let before = Listed::of(state, correlation);
+            state.advance(&step, told);
+            let after = Listed::of(state, correlation);
+            self.list(id, before, after);
         }
     }
 
@@ -166,42 +180,41 @@ impl Table {
             measured: observation.measured,
         };
         let id = observation.group_id;
-        let mut state = self.take(engine, id).unwrap_or_else(|| {
-            Box::new(State::new(
-                id,
-                observation.rule,
-                Arc::clone(&observation.group),
-            ))
-        });
+        let new = || State::new(id, observation.rule, Arc::clone(&observation.group));
+        let state = self.groups.entry(id).or_insert_with(new);
+        let before = Listed::of(state, correlation);
         self.touches += 1;
         state.touched = self.touches;
         state.observe(entry, &step, told);
-        self.put(engine, state);
+        let after = Listed::of(state, correlation);
+        self.list(id, before, after);
         self.keep_within(engine, told);
     }
 
-    fn take(&mut self, engine: &Engine, id: GroupId) -> Option<Box<State>> {
-        let state = self.groups.remove(&id)?;
-        self.idle.remove(&(state.touched, id));
-        if let Some((_, correlation)) = engine.correlation(&state.rule)
-            && let Some(due) = state.due(correlation)
-        {
-            self.due.remove(&(due, id));
+    /// Lists a group as it stands now. One with nothing left to do is not kept.
+    fn list(&mut self, id: GroupId, before: Option<Listed>, after: Option<Listed>) {
+        let due = |listed: Option<Listed>| listed.map(|listed| listed.due);
+        if due(before) != due(after) {
+            if let Some(due) = due(before) {
+                self.due.remove(&(due, id));
+            }
+            if let Some(due) = due(after) {
+                self.due.insert((due, id));
+            }
         }
-        self.entries -= state.entries().min(self.entries);
-        Some(state)
-    }
-
-    /// A group with nothing left to do is not kept.
-    fn put(&mut self, engine: &Engine, state: Box<State>) {
-        let due = engine
-            .correlation(&state.rule)
-            .and_then(|(_, correlation)| state.due(correlation));
-        if let Some(due) = due {
-            self.due.insert((due, state.id));
-            self.idle.insert((state.touched, state.id));
-            self.entries += state.entries();
-            self.groups.insert(state.id, state);
+        let touched = |listed: Option<Listed>| listed.map(|listed| listed.touched);
+        if touched(before) != touched(after) {
+            if let Some(touched) = touched(before) {
+                self.idle.remove(&touched);
+            }
+            if let Some(touched) = touched(after) {
+                self.idle.insert(touched, id);
+            }
+        }
+        let entries = |listed: Option<Listed>| listed.map_or(0, |listed| listed.entries);
+        self.entries = (self.entries + entries(after)).saturating_sub(entries(before));
+        if after.is_none() {
+            self.groups.remove(&id);
         }
     }
 
@@ -211,15 +224,36 @@ impl Table {
             || self.entries > limits.entries_max.max(1)
         {
             // The last one left is the one that was just observed; its own bound holds it.
-            let Some((_, id)) = self.idle.first().copied().filter(|_| self.groups.len() > 1) else {
+            let oldest = self.idle.first_key_value().map(|(_, id)| *id);
+            let Some(id) = oldest.filter(|_| self.groups.len() > 1) else {
                 return;
             };
-            if let Some(state) = self.take(engine, id) {
-                if let Some((rule, _)) = engine.correlation(&state.rule) {
-                    told.notices.evicted(rule);
-                }
-                state.evict(told);
+            let Some(state) = self.groups.remove(&id) else {
+                return;
+            };
+            if let Some((rule, correlation)) = engine.correlation(&state.rule) {
+                self.list(id, Listed::of(&state, correlation), None);
+                told.notices.evicted(rule);
             }
+            state.evict(told);
         }
+    }
+}
+
+/// How a group is listed; `None` is not at all.
+#[derive(Debug, Clone, Copy)]
+struct Listed {
+    due: i64,
+    touched: u64,
+    entries: usize,
+}
+
+impl Listed {
+    fn of(state: &State, correlation: &Correlation) -> Option<Self> {
+        Some(Self {
+            due: state.due(correlation)?,
+            touched: state.touched,
+            entries: state.entries(),
+        })
     }
 }

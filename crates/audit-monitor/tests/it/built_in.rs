@@ -68,6 +68,8 @@ fn every_built_in_rule_loads() {
             ("failed-authentication", Level::High),
             ("off-hours", Level::Low),
             ("privilege-change", Level::High),
+            ("proof-mismatch-pake", Level::Critical),
+            ("proof-mismatch-smart-logs", Level::Critical),
             ("rapid-failed-logins", Level::High),
             ("unauthorized-access", Level::Critical),
             ("unusual-volume", Level::Medium),
@@ -218,5 +220,30 @@ fn a_large_export_is_more_than_fifty_records() {
         assert_eq!(export(place, "recordCount", 50), [""; 0], "{place}");
         assert_eq!(export(place, "batchSize", 11), ["data-export"], "{place}");
         assert_eq!(export(place, "batchSize", 10), [""; 0], "{place}");
+    }
+}
+
+#[test]
+fn a_proof_that_does_not_match_raises_from_the_first_event_on_and_one_that_does_not_at_all() {
+    use audit_event::{ProducerProof, Verdict};
+    for (scheme, rule) in [
+        ("smart-logs", "proof-mismatch-smart-logs"),
+        ("pake-v1", "proof-mismatch-pake"),
+    ] {
+        let of = |verdict| {
+            let mut event = event(
+                &json!({"timestamp": time(0), "action": "a", "status": "success"}),
+                1,
+            );
+            let proof = ProducerProof {
+                verdict: Some(verdict),
+                ..ProducerProof::of_scheme(scheme)
+            };
+            event.statement.producer_proof = Some(proof);
+            [event]
+        };
+        assert_eq!(fired(&of(Verdict::Mismatch)), [rule]);
+        assert_eq!(fired(&of(Verdict::Verified)), [""; 0]);
+        assert_eq!(fired(&of(Verdict::Unverifiable)), [""; 0]);
     }
 }

@@ -5,6 +5,11 @@ mod built_in;
 #[cfg(test)]
 mod cloudtrail;
 #[cfg(test)]
+#[cfg(feature = "conformance")]
+mod conformance;
+#[cfg(test)]
+mod explaining;
+#[cfg(test)]
 mod fields;
 #[cfg(test)]
 mod loading;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use audit_event::{EventId, Form, OrganizationId, Problem, Statement, Timestamp};
+use audit_event::{EventId, Form, OWN_ORGANIZATION, OrganizationId, Problem, Statement, Timestamp};
 use audit_queue::{Durability, FrameId, QueueError};
 use audit_store::query::OrganizationScope;
 
@@ -40,6 +40,26 @@ pub enum Item {
     Bytes(bytes::Bytes),
     /// As an embedder built it.
     Statement(Box<Statement>),
+}
+
+/// A request with one of our own events, in the native form. It counts among ours, never against the mark.
+#[must_use]
+pub fn own_event(event: String) -> AcceptRequest {
+    AcceptRequest {
+        form: Form::Native,
+        items: vec![Item::Bytes(event.into())],
+        caller: Caller {
+            api_key_id: String::new(),
+            scope: OrganizationScope::All,
+            default_organization: OrganizationId::new(OWN_ORGANIZATION),
+            authenticated: true,
+        },
+        idempotency_key: None,
+        ack: Ack::Queued,
+        timeout: Duration::from_secs(1),
+        traceparent: None,
+        internal: true,
+    }
 }
 
 /// A request.

@@ -140,6 +140,9 @@ impl Lane {
                 if writes != Writes::Events {
                     frames.iter_mut().for_each(|frame| frame.letters.clear());
                 }
+                if let Some(feed) = &self.parts.feed {
+                    feed.offer(numbered.events);
+                }
                 Ok(Attempt::Done)
             }
             Err(error) => {

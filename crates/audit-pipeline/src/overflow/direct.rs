@@ -118,6 +118,7 @@ impl Direct {
             registry: Arc::clone(&parts.registry),
             settlements: parts.settlements.clone(),
             breaker: Arc::clone(&parts.breaker),
+            feed: None,
             shutdown: stop.signal(),
         };
         let settings = LaneSettings {

@@ -6,7 +6,7 @@ use audit_integrity::digest::leaf_hash;
 use audit_integrity::entry::{EntryHeader, EntryKind, body_digest};
 use audit_integrity::head::CompactRange;
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
-use audit_integrity::row::Rows;
+use audit_integrity::row::Leaves;
 use audit_integrity::tile::digests_of;
 use audit_store::{Chunk, LedgerInfo, StoreError};
 
@@ -100,7 +100,7 @@ impl Signer {
     ) -> Result<Vec<Digest>, SignError> {
         let first = chunk.first_leaf;
         let leaves = first..LeafIndex(first.0 + u64::from(chunk.count));
-        let look = move |rows: &mut dyn Rows| {
+        let look = move |rows: &mut dyn Leaves| {
             let mut buffer = Vec::new();
             let mut made = Vec::with_capacity(bundle.len());
             for (entry, leaf) in bundle.iter().zip(first.0..) {
@@ -117,7 +117,9 @@ impl Signer {
         let events = &*self.ports.events;
         let made: Result<Vec<_>, String> = evidence(
             ledger,
-            events.look_at(ledger, leaves, chunk.count, look).await,
+            events
+                .look_at_leaves(ledger, leaves, chunk.count, look)
+                .await,
         )?;
         made.map_err(|what| diverged(ledger, &what))
     }
@@ -152,14 +154,14 @@ impl Signer {
 
 /// The leaf that the next row makes; an error when row and entry are not what a commit wrote at this address.
 fn event_leaf(
-    rows: &dyn Rows,
+    rows: &dyn Leaves,
     address: (LedgerId, LeafIndex),
     entry: &[u8],
     buffer: &mut Vec<u8>,
 ) -> Result<Digest, String> {
     let leaf = address.1.0;
     let row = rows
-        .next_row()
+        .next_leaf()
         .ok_or_else(|| format!("the row at leaf {leaf} is gone or cannot be read"))?;
     if !row.write_entry(buffer) {
         return Err(format!("the body at leaf {leaf} is gone"));

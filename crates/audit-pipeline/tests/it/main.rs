@@ -11,6 +11,8 @@ mod crash_points;
 #[cfg(test)]
 mod deliveries;
 #[cfg(test)]
+mod detection;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod faulty;

@@ -192,6 +192,7 @@ impl Scene {
             registry: Arc::new(Registry::default()),
             settlements: Settlements::default(),
             breaker: Arc::new(Breaker::new(3, Duration::from_millis(20))),
+            feed: None,
             shutdown: self.stop.signal(),
         };
         let settings = LaneSettings {

@@ -15,6 +15,7 @@ use audit_integrity::keys::KeySource;
 use audit_integrity::ledger::{LeafIndex, LedgerId};
 use audit_integrity::tree::root_of_leaves;
 use audit_keydir::KeyDir;
+use audit_pipeline::detection::Feed;
 use audit_pipeline::status::{self, Books};
 use audit_pipeline::{
     AcceptParts, AcceptRequest, AcceptSettings, Accepted, Acceptor, Ack, Caller, Checkpointed,
@@ -50,6 +51,8 @@ pub(crate) struct Scene {
     writer: Option<Arc<dyn LedgerWriter>>,
     /// Instead of the queue's consumer, below the faults.
     pub(crate) consumer: Arc<dyn Consumer>,
+    /// Where lanes hand over what they commit.
+    pub(crate) feed: Option<Feed>,
     pub(crate) settings: LaneSettings,
 }
 
@@ -207,6 +210,7 @@ impl Scene {
             registry: Registry::default(),
             breaker: Arc::new(Breaker::new(3, Duration::from_millis(20))),
             writer: None,
+            feed: None,
             settings: settings(),
         }
     }
@@ -270,6 +274,7 @@ impl Scene {
             registry: Arc::new(self.registry.clone()),
             settlements: self.settlements.clone(),
             breaker: Arc::clone(&self.breaker),
+            feed: self.feed.clone(),
             shutdown: shutdown.signal(),
         };
         let (settings, origin) = (self.settings.clone(), self.keys.origin(LEDGER));

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit_event::Timestamp;
 use audit_runtime::{Fault, Faulty};
 use audit_store::conformance::TestStore;
 use audit_store::conformance::sample::{self, event, events};
 use audit_store::conformance::scene::{LEDGER, Lane, Prepared};
-use audit_store::{CommitError, Store, Via};
+use audit_store::{AlertState, CommitError, Store, Via};
 use audit_store_postgres::{PostgresStore, Settings};
 use audit_testkit::postgres::PostgresServer;
 use audit_testkit::wait::wait_until_async;
@@ -32,6 +33,23 @@ async fn as_worker(place: &Place) -> PostgresStore {
         ..settings(&place.server.url_as(&user, &place.database))
     };
     PostgresStore::open(settings).await.unwrap()
+}
+
+/// Everything that a worker does with alerts.
+async fn alert_and_forget(store: &Store) {
+    let alerts = &store.alerts;
+    let mut alert = audit_store::conformance::alerts::alert(1, 1);
+    alerts.write(std::slice::from_ref(&alert)).await.unwrap();
+    (alert.expected, alert.state) = (1, AlertState::Resolved);
+    alerts.write(&[alert]).await.unwrap();
+    let taken = alerts.take("webhook", Duration::ZERO, 1).await.unwrap();
+    let number = taken[0].number;
+    alerts.put_off(&taken[0], Duration::ZERO, "").await.unwrap();
+    alerts.give_up(&taken[0], "").await.unwrap();
+    assert_eq!(alerts.revive("webhook").await.unwrap(), 1);
+    alerts.delivered(number).await.unwrap();
+    let later = Timestamp::clamped(i64::MAX);
+    assert_eq!(alerts.forget_resolved(later, 1).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -66,6 +84,7 @@ async fn a_worker_needs_no_more_than_the_role_of_a_writer() {
         .set_deployment_id("deployment", sample::at(1))
         .await
         .unwrap();
+    alert_and_forget(&store).await;
     store.leases.release(&lane.lease).await.unwrap();
     assert_eq!(agree(&store, LEDGER).await, 300);
 }

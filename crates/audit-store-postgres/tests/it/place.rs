@@ -62,10 +62,17 @@ impl TestStore for Place {
             .unwrap();
     }
 
-    /// The database's clock cannot be moved, so every lease is: that is the same to whoever compares them.
+    /// The database's clock cannot be moved, so everything that is compared with it is: that is the same to whoever compares.
     async fn pass(&mut self, micros: i64) {
-        self.sql(&format!(
-            "UPDATE audit.lease SET expires_at = expires_at - {micros} * interval '1 microsecond'"
-        ));
+        let earlier = [
+            ("lease", "expires_at"),
+            ("alert", "escalate_at"),
+            ("alert_group", "notified_at"),
+            ("alert_delivery", "held_until"),
+        ]
+        .map(|(table, at)| {
+            format!("UPDATE audit.{table} SET {at} = {at} - {micros} * interval '1 microsecond';")
+        });
+        self.sql(&earlier.concat());
     }
 }

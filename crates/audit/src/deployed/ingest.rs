@@ -14,7 +14,7 @@ use audit_store_postgres::PostgresStore;
 use super::key_copy::{CopiedKeys, CopyParts};
 use super::watch::{Broker, WhenAway};
 use super::{Process, with_settings};
-use crate::assembly::{Adapters, Overflow};
+use crate::assembly::{Adapters, DetectionPlan, Overflow};
 use crate::error::StartError;
 use crate::keys::{Keys, lock_start, open_keys};
 use crate::reconfigure::Ends;
@@ -76,7 +76,10 @@ pub async fn start_ingest(settings: &Settings) -> Result<Audit, StartError> {
     };
     let broker = Broker::new(queue, WhenAway::Degraded);
     let probes = vec![broker.probe(), copy.probe()];
-    let assembly = process.assembly(settings, Registry::default(), keys, adapters, ends);
+    // Workers look at what is stored.
+    let detection = DetectionPlan::Off;
+    let registry = Registry::default();
+    let assembly = process.assembly(settings, registry, keys, adapters, ends, detection);
     let audit = assembly.ingest(overflow, probes);
     audit.in_background("broker", |stop| broker.watch(stop));
     audit.in_background("API keys", |stop| copy.keep(stop));

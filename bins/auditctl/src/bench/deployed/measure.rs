@@ -45,7 +45,10 @@ pub(super) struct Report {
 pub(super) struct Run {
     pub(super) reference: Reference,
     pub(super) ingest: Ingest,
+    /// Without detection.
     pub(super) drain: Stored,
+    /// With the built-in rules in use; the ratio is that to the drain without.
+    pub(super) detecting: Stored,
     pub(super) http: Stored,
     pub(super) latency: Latency,
     pub(super) worker_peak_bytes: Option<u64>,
@@ -102,6 +105,8 @@ pub(super) struct Median {
     pub(super) drain_per_s: f64,
     pub(super) drain_checkpointed_per_s: f64,
     pub(super) drain_ratio: f64,
+    pub(super) detecting_per_s: f64,
+    pub(super) detecting_ratio: f64,
     pub(super) http_per_s: f64,
     pub(super) http_checkpointed_per_s: f64,
     pub(super) http_ratio: f64,
@@ -119,6 +124,8 @@ impl Median {
             drain_per_s: of(|run| run.drain.per_s),
             drain_checkpointed_per_s: of(|run| run.drain.checkpointed_per_s),
             drain_ratio: of(|run| run.drain.ratio),
+            detecting_per_s: of(|run| run.detecting.per_s),
+            detecting_ratio: of(|run| run.detecting.ratio),
             http_per_s: of(|run| run.http.per_s),
             http_checkpointed_per_s: of(|run| run.http.checkpointed_per_s),
             http_ratio: of(|run| run.http.ratio),
@@ -197,14 +204,20 @@ impl Bench<'_> {
         say("reference: bare COPY");
         let reference = self.reference().await?;
         say("ingest alone");
-        let site = self.place.site().await?;
+        let site = self.place.site(false).await?;
         let (ingest, filled_peak) = self.fill(&site).await?;
         say("draining the queue");
-        let (drain, drained_peak) = self.drain(&site, reference.per_s).await?;
+        let (drain, _drained_peak) = self.drain(&site, reference.per_s).await?;
+        drop(site);
+        self.place.clear().await?;
+        say("draining the queue, with detection");
+        let site = self.place.site(true).await?;
+        self.fill(&site).await?;
+        let (detecting, drained_peak) = self.drain(&site, drain.per_s).await?;
         drop(site);
         self.place.clear().await?;
         say("batches over HTTP until stored");
-        let site = self.place.site().await?;
+        let site = self.place.site(true).await?;
         let (worker, ingest_process) = (site.worker().await?, site.ingest().await?);
         self.place.postgres.settle().await;
         let http = self
@@ -216,6 +229,7 @@ impl Bench<'_> {
             reference,
             ingest,
             drain,
+            detecting,
             http,
             latency,
             worker_peak_bytes: worker.peak_memory().max(drained_peak),

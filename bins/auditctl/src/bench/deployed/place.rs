@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use audit_monitor::{Engine, Limits};
+use audit_monitor_redis::RedisWindows;
 use audit_queue_redis::bench::Server as RedisServer;
 use audit_queue_redis::{Address, RedisQueue};
 use audit_runtime::{Random as _, SystemRandom};
@@ -85,8 +87,8 @@ impl Place {
         Ok((name, address.map_err(|error| usage(&error))?))
     }
 
-    /// A new site, nothing of it running yet.
-    pub(super) async fn site(&self) -> Result<Site, CliError> {
+    /// A new site, nothing of it running yet, with or without detection.
+    pub(super) async fn site(&self, detects: bool) -> Result<Site, CliError> {
         let (name, store) = self.database().await?;
         let directory = measure::directory(self.args.dir.as_deref())?;
         let events = self.args.events * 2;
@@ -94,6 +96,7 @@ impl Place {
             "keys": { "dir": directory.path().join("keys") },
             "ledgers": self.args.lanes,
             "lanes": self.args.lanes,
+            "detection": { "enabled": detects },
             "store": { "backend": "postgres", "url": "${AUDIT_BENCH_STORE}" },
             "queue": {
                 "backend": "redis", "url": "${AUDIT_BENCH_QUEUE}", "queueName": name,
@@ -140,9 +143,21 @@ impl Place {
             let redis = RedisServer::of(self.queue(&name)?).map_err(|error| usage(&error))?;
             let removed = redis.remove_queue().await;
             removed.map_err(|error| usage(&error))?;
+            let removed = self.windows(&name)?.remove().await;
+            removed.map_err(|error| usage(&error))?;
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             made.retain(|other| *other != name);
         }
+    }
+
+    /// The windows of detection that a worker made beside its queue.
+    fn windows(&self, name: &str) -> Result<RedisWindows, CliError> {
+        let mut settings = audit_monitor_redis::Settings::at(self.queue(name)?.address);
+        name.clone_into(&mut settings.name);
+        let rules = Engine::new(std::sync::Arc::default(), Limits::default());
+        let random = std::sync::Arc::new(SystemRandom);
+        RedisWindows::new(settings, std::sync::Arc::new(rules), random)
+            .map_err(|error| usage(&error))
     }
 
     fn observer(&self, name: &str) -> Result<RedisQueue, CliError> {

@@ -57,6 +57,16 @@ fn rates(report: &Report) -> Vec<Line> {
             String::new(),
         ],
         [
+            text("the same with detection, until stored; ratio to without"),
+            format!(
+                "{}; {:.2}",
+                per_s(median.detecting_per_s),
+                median.detecting_ratio
+            ),
+            format!("{} without", per_s(median.drain_per_s)),
+            text("> 0.85"),
+        ],
+        [
             text("batches over HTTP, until stored; ratio"),
             format!("{}; {:.2}", per_s(median.http_per_s), median.http_ratio),
             text("the same"),
@@ -116,7 +126,7 @@ fn rest(report: &Report) -> Vec<Line> {
 }
 
 /// Where the processor's time goes.
-fn stages(report: &Report) -> [Line; 4] {
+fn stages(report: &Report) -> [Line; 5] {
     let of = |stage: &str, costs: fn(&Run) -> Costs| {
         [
             format!("processor time an event, {stage}"),
@@ -129,6 +139,7 @@ fn stages(report: &Report) -> [Line; 4] {
         of("bare COPY", |run| run.reference.costs),
         of("ingest alone", |run| run.ingest.costs),
         of("drained", |run| run.drain.costs),
+        of("drained with detection", |run| run.detecting.costs),
         of("over HTTP", |run| run.http.costs),
     ]
 }
