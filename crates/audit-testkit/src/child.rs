@@ -87,12 +87,29 @@ impl ChildProcess {
     /// # Panics
     /// When the bound is reached or the process ends without saying it; the output is in the message.
     pub fn wait_for_line(&mut self, text: &str, bound: Duration) -> String {
+        self.wait_for(text, bound, |line| line.contains(text))
+    }
+
+    /// Waits for a line whose first word is `name`; returns its last word. For what a program says to other programs: a line
+    /// of its log may contain any word.
+    ///
+    /// # Panics
+    /// As [`Self::wait_for_line`].
+    pub fn wait_for_value(&mut self, name: &str, bound: Duration) -> String {
+        let line = self.wait_for(name, bound, |line| {
+            line.split_whitespace().next() == Some(name)
+        });
+        let last = line.split_whitespace().last();
+        last.unwrap_or_default().to_owned()
+    }
+
+    fn wait_for(&mut self, what: &str, bound: Duration, is_it: impl Fn(&str) -> bool) -> String {
         let found = |lines: &Mutex<Vec<String>>| {
             let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.iter().find(|line| line.contains(text)).cloned()
+            lines.iter().find(|line| is_it(line)).cloned()
         };
         wait_until(
-            &format!("a line with {text:?} from a process"),
+            &format!("a line with {what:?} from a process"),
             bound,
             || {
                 if let Some(line) = found(&self.lines) {
@@ -105,7 +122,7 @@ impl ChildProcess {
                     let line = found(&self.lines);
                     assert!(
                         line.is_some(),
-                        "it ended with {status} before it said {text:?}:\n{}",
+                        "it ended with {status} before it said {what:?}:\n{}",
                         self.output()
                     );
                     return line;

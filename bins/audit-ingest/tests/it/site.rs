@@ -162,10 +162,9 @@ impl Site {
             .arg("--data-dir")
             .arg(self.dir.path().join(name));
         let mut child = ChildProcess::start(&mut command);
-        let line = child.wait_for_line("ready ", BOUND);
-        let url = line.split_whitespace().last().expect("an address");
+        let url = child.wait_for_value("ready", BOUND);
         Program {
-            url: url.to_owned(),
+            url,
             name: name.to_owned(),
             child,
         }

@@ -67,12 +67,7 @@ impl Site {
             .args(["--listen", "127.0.0.1:0"])
             .args(flags);
         let mut worker = ChildProcess::start(&mut command);
-        let line = worker.wait_for_line("ready", BOUND);
-        self.url = line
-            .split_whitespace()
-            .last()
-            .expect("an address")
-            .to_owned();
+        self.url = worker.wait_for_value("ready", BOUND);
         self.worker = Some(worker);
     }
 

@@ -51,7 +51,7 @@ impl Worker {
         let mut greeting = Vec::new();
         for line in lines {
             let line = line.expect("text");
-            let ready = line.contains("ready");
+            let ready = line.starts_with("ready ");
             greeting.push(line);
             if ready {
                 break;
@@ -67,7 +67,7 @@ impl Worker {
             worker
                 .greeting
                 .last()
-                .is_some_and(|line| line.contains("ready")),
+                .is_some_and(|line| line.starts_with("ready ")),
             "the worker ended before it was ready: {:?}",
             worker.greeting
         );

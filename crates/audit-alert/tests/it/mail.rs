@@ -53,11 +53,8 @@ impl Server {
             .arg(dir.path().join("server.crt"))
             .arg(dir.path().join("server.key"));
         let mut child = ChildProcess::start(&mut python);
-        let line = child.wait_for_line("listening ", BOUND);
-        let port = line
-            .trim_start_matches("listening ")
-            .parse()
-            .expect("a port");
+        let port = child.wait_for_value("listening", BOUND);
+        let port = port.parse().expect("a port");
         Self { dir, child, port }
     }
 

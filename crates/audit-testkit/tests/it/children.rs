@@ -21,6 +21,14 @@ fn output_of_both_kinds_is_kept_and_waited_for() {
 }
 
 #[test]
+fn a_value_is_not_read_from_a_line_that_only_has_the_word_in_it() {
+    let mut child = shell(
+        "echo 'not ready ledger=3' >&2; echo 'already stored'; sleep 0.1; echo 'ready  here'",
+    );
+    assert_eq!(child.wait_for_value("ready", BOUND), "here");
+}
+
+#[test]
 fn a_process_that_ends_early_is_not_waited_for() {
     let waited =
         std::panic::catch_unwind(|| shell("echo something else").wait_for_line("never", BOUND));
