@@ -9,7 +9,6 @@ use audit_event::Timestamp;
 use audit_integrity::entry::SealedEvent;
 use audit_store::StoreError;
 use bytes::Bytes;
-use deadpool_postgres::Object;
 use futures::SinkExt as _;
 use tokio_postgres::Statement;
 
@@ -17,6 +16,7 @@ use crate::copy::{COPY, Rows};
 use crate::error::{Failure, OpenError, refused};
 use crate::identity::Identity;
 use crate::partition::Months;
+use crate::pool::Object;
 use crate::session::Sessions;
 use crate::settings::{ConnectionString, Settings};
 use crate::store::PostgresStore;
@@ -54,7 +54,7 @@ impl Server {
     /// When the address cannot be.
     pub fn at(address: &str) -> Result<Self, OpenError> {
         let settings = patient(address)?;
-        let sessions = Sessions::new(&settings, &settings.primary, &Identity::default())?;
+        let sessions = Sessions::new(&settings, &settings.primary, &Identity::default(), None)?;
         Ok(Self {
             address: address.to_owned(),
             sessions,
@@ -181,7 +181,7 @@ impl Reference {
         let opened = async {
             let settings = patient(address)?;
             PostgresStore::open(settings.clone()).await?.close().await;
-            Sessions::new(&settings, &settings.primary, &Identity::default())
+            Sessions::new(&settings, &settings.primary, &Identity::default(), None)
         };
         let sessions = opened
             .await

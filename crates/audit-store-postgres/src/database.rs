@@ -31,6 +31,8 @@ pub(crate) struct Database {
 pub(crate) struct Connected {
     /// Which of those this store has had, from 0.
     pub(crate) generation: u64,
+    /// The first generation whose connections are as good as those of this one.
+    pub(crate) since: u64,
     pub(crate) settings: Settings,
     /// Reads that must see every commit, and small writes.
     pub(crate) primary: Sessions,
@@ -40,21 +42,44 @@ pub(crate) struct Connected {
 
 impl Connected {
     /// Connects to nothing yet.
-    pub(crate) fn new(
+    pub(crate) fn new(settings: Settings, identity: &Identity) -> Result<Self, OpenError> {
+        Self::made(settings, identity, None)
+    }
+
+    /// What comes after this one. Where connections lead stays the same mostly: then those that are idle go on there, told anew.
+    pub(crate) fn next(&self, settings: Settings, identity: &Identity) -> Result<Self, OpenError> {
+        Self::made(settings, identity, Some(self))
+    }
+
+    fn made(
         settings: Settings,
         identity: &Identity,
-        generation: u64,
+        before: Option<&Self>,
     ) -> Result<Self, OpenError> {
         settings.check()?;
-        let primary = Sessions::new(&settings, &settings.primary, identity)?;
+        let generation = before.map_or(0, |before| before.generation.saturating_add(1));
+        let alike = before.filter(|before| before.settings.connect_as(&settings));
+        let idle = alike.map(|before| &before.primary);
+        let primary = Sessions::new(&settings, &settings.primary, identity, idle)?;
+        let idle = alike.and_then(|before| before.elsewhere.as_ref());
         let other = settings.searches.as_ref();
-        let elsewhere = other.map(|address| Elsewhere::new(&settings, address, identity));
+        let elsewhere = other.map(|address| Elsewhere::new(&settings, address, identity, idle));
         Ok(Self {
             generation,
+            since: alike.map_or(generation, |before| before.since),
             primary,
             elsewhere: elsewhere.transpose()?,
             settings,
         })
+    }
+
+    /// These settings, but for what says what opening does: that was done.
+    fn opened_by(&self, settings: Settings) -> Settings {
+        Settings {
+            migrate: self.settings.migrate,
+            profile: self.settings.profile,
+            ..settings
+        }
     }
 
     /// Closes the connections that are idle; those in use close when their call ends, and no new ones are made.
@@ -82,34 +107,37 @@ impl Database {
         Arc::clone(&current)
     }
 
+    /// Whether connections of these settings would be as good as those that there are.
+    pub(crate) fn is_alike(&self, settings: &Settings) -> bool {
+        let now = self.now();
+        now.settings.connect_as(&now.opened_by(settings.clone()))
+    }
+
     /// Has every call that begins from now on work with new pools, if these are settings that can be.
     pub(crate) fn reconnect(&self, settings: Settings) -> Result<(), OpenError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let settings = Settings {
-            // Both say what opening does.
-            migrate: current.settings.migrate,
-            profile: current.settings.profile,
-            ..settings
-        };
+        let settings = current.opened_by(settings);
         if settings == current.settings {
             return Ok(());
         }
-        let generation = current.generation.saturating_add(1);
-        let next = Connected::new(settings, &self.identity, generation)?;
+        let next = current.next(settings, &self.identity)?;
         if current.primary.pool.is_closed() {
             next.close();
         }
+        let leads_elsewhere = next.since != current.since;
         // The pools before are not closed: whoever waits for one of their connections gets it. They go with their last call.
         *current = Arc::new(next);
         drop(current);
-        self.months.forget();
-        self.lanes.close_all();
+        if leads_elsewhere {
+            self.months.forget();
+            self.lanes.close_all();
+        }
         Ok(())
     }
 
     /// Keeps a lane's connection for its next commit, unless the next one is to be made elsewhere.
     pub(crate) fn put_back(&self, ledger: LedgerId, session: LaneSession) {
-        if session.generation == self.now().generation {
+        if session.since == self.now().since {
             self.lanes.put_back(ledger, session);
         }
     }

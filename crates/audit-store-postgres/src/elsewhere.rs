@@ -26,10 +26,12 @@ impl Elsewhere {
         settings: &Settings,
         address: &ConnectionString,
         identity: &Identity,
+        before: Option<&Self>,
     ) -> Result<Self, OpenError> {
+        let before = before.map(|before| &before.sessions);
         Ok(Self {
             // Whoever comes next on a pooler's connection would find what a session was told.
-            sessions: Sessions::shared(settings, address, identity)?,
+            sessions: Sessions::shared(settings, address, identity, before)?,
             pause: settings.searches_pause,
             again_at: Mutex::default(),
         })

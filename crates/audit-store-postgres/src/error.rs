@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use audit_store::error::Source;
 use audit_store::{CommitError, StoreError};
-use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
+use crate::pool::PoolError;
 use crate::sqlstate::{Meaning, meaning};
 
 /// A setting cannot be.

@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use deadpool_postgres::HookError;
+use deadpool::managed;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+/// Why a connection is not to be used.
+type HookError = managed::HookError<tokio_postgres::Error>;
 
 /// What is asked. In one text, so that a pooler in between hands it to one server.
 const ASK: &str = "SELECT (SELECT value FROM audit.meta WHERE key = 'deployment_id'),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use audit_integrity::ledger::LedgerId;
 use bytes::Bytes;
-use deadpool_postgres::{ClientWrapper, Object};
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{CopyInSink, Statement};
 
 use crate::code::ledger_code;
@@ -14,6 +14,8 @@ use crate::commit;
 use crate::copy::COPY;
 use crate::database::Connected;
 use crate::error::{Failure, NoAnswer};
+use crate::pool::Object;
+use crate::session::session_sql;
 use crate::value::{Micros, get};
 
 /// Connections of lanes that are idle between two commits. A commit takes its own out and puts it back when it ends well:
@@ -36,8 +38,10 @@ pub(crate) struct LaneSession {
     pub(crate) client: ClientWrapper,
     pub(crate) statements: Statements,
     pub(crate) id: SessionId,
-    /// Of the settings it was made by ([`Connected`]).
+    /// Of the settings that it was told last ([`Connected`]).
     pub(crate) generation: u64,
+    /// The first of those that were connected in the same way.
+    pub(crate) since: u64,
     /// The epoch of the lease in which it is written down.
     pub(crate) epoch: Option<u64>,
     /// A COPY that the server refuses to begin leaves one answer more on the connection than questions were asked
@@ -68,19 +72,18 @@ impl Lanes {
         now: &Connected,
     ) -> Result<LaneSession, Failure> {
         let idle = self.lock().remove(&ledger_code(ledger));
-        match idle {
-            Some(session)
-                if session.generation == now.generation && !session.client.is_closed() =>
-            {
-                Ok(session)
+        let usable =
+            |session: &LaneSession| session.since == now.since && !session.client.is_closed();
+        let limit = now.settings.connect_timeout;
+        let taking = async {
+            match idle.filter(usable) {
+                Some(session) => session.told(now).await,
+                None => LaneSession::open(now).await,
             }
-            _ => {
-                let limit = now.settings.connect_timeout;
-                tokio::time::timeout(limit, LaneSession::open(now))
-                    .await
-                    .map_err(|_elapsed| Failure::from(NoAnswer(limit)))?
-            }
-        }
+        };
+        tokio::time::timeout(limit, taking)
+            .await
+            .map_err(|_elapsed| Failure::from(NoAnswer(limit)))?
     }
 
     pub(crate) fn put_back(&self, ledger: LedgerId, session: LaneSession) {
@@ -137,9 +140,20 @@ impl LaneSession {
             statements,
             id,
             generation: now.generation,
+            since: now.since,
             epoch: None,
             spoiled: AtomicBool::new(false),
         })
+    }
+
+    /// The same, told what holds now.
+    async fn told(mut self, now: &Connected) -> Result<Self, Failure> {
+        if self.generation != now.generation {
+            let told = self.client.batch_execute(&session_sql(&now.settings)).await;
+            told?;
+            self.generation = now.generation;
+        }
+        Ok(self)
     }
 
     /// Begins to send rows.

@@ -19,6 +19,7 @@ mod leases;
 mod ledgers;
 mod outbox;
 mod partition;
+mod pool;
 mod receipts;
 mod row;
 mod schema;

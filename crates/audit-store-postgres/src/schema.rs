@@ -1,11 +1,11 @@
 //! Numbered migrations, embedded, forward and back; each is one transaction, and one process at a time runs them.
 
 use audit_store::Migration;
-use deadpool_postgres::Object;
 use tokio_postgres::{Client, Transaction};
 
 use crate::code::uint32;
 use crate::error::{Failure, refused};
+use crate::pool::Object;
 use crate::settings::IndexProfile;
 use crate::value::{get, time};
 

@@ -3,64 +3,19 @@
 use std::time::{Duration, Instant};
 
 use audit_store::StoreError;
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
-    Timeouts,
-};
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
 
 use crate::error::{Failure, NoAnswer, OpenError};
 use crate::identity::Identity;
+use crate::pool::{Object, Pool, failed_hook, pool};
 use crate::settings::{ConnectionString, Settings};
-use crate::tls;
 
 /// How much longer than the server's own time-out we wait for its answer.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Parameters of a statement.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
-
-/// Makes a pool; connects to nothing yet. A new session is told `words` before it is used.
-fn pool(
-    settings: &Settings,
-    address: &ConnectionString,
-    words: Option<String>,
-    identity: &Identity,
-) -> Result<Pool, OpenError> {
-    let connector = tls::connector(settings, address)?;
-    let recycling = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
-    let manager = Manager::from_config(address.config(settings), connector, recycling);
-    let limit = Some(settings.connect_timeout);
-    // Whoever only searches there has nothing acknowledged by it.
-    let accept_loss = settings.accept_loss || words.is_none();
-    let identity = identity.clone();
-    let pool = Pool::builder(manager)
-        .max_size(usize::try_from(settings.connections_max).unwrap_or(usize::MAX))
-        .timeouts(Timeouts {
-            wait: limit,
-            create: limit,
-            recycle: limit,
-        })
-        .runtime(Runtime::Tokio1)
-        .post_create(Hook::async_fn(move |client, _| {
-            let (words, identity) = (words.clone(), identity.clone());
-            Box::pin(async move {
-                let client: &Client = client;
-                if let Some(words) = words {
-                    let told = client.batch_execute(&words).await;
-                    told.map_err(HookError::Backend)?;
-                }
-                identity.check(client, accept_loss).await
-            })
-        }));
-    pool.build().map_err(|source| OpenError::Tls {
-        what: "the pool of connections",
-        source: Box::new(source),
-    })
-}
 
 /// What every session is told first. `synchronous_commit` is only ever raised: a server that waits for replicas goes on to.
 pub(crate) fn session_sql(settings: &Settings) -> String {
@@ -84,12 +39,15 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
+    /// Those before, if any, gave what is idle: they connect to the same address in the same way.
     pub(crate) fn new(
         settings: &Settings,
         address: &ConnectionString,
         identity: &Identity,
+        before: Option<&Self>,
     ) -> Result<Self, OpenError> {
-        Self::told(settings, address, Some(session_sql(settings)), identity)
+        let words = Some(session_sql(settings));
+        Self::told(settings, address, words, identity, before)
     }
 
     /// Sessions that may be somebody else's in a moment: they are told nothing, and every transaction brings what it needs.
@@ -97,8 +55,9 @@ impl Sessions {
         settings: &Settings,
         address: &ConnectionString,
         identity: &Identity,
+        before: Option<&Self>,
     ) -> Result<Self, OpenError> {
-        Self::told(settings, address, None, identity)
+        Self::told(settings, address, None, identity, before)
     }
 
     fn told(
@@ -106,9 +65,11 @@ impl Sessions {
         address: &ConnectionString,
         words: Option<String>,
         identity: &Identity,
+        before: Option<&Self>,
     ) -> Result<Self, OpenError> {
+        let before = before.map(|before| &before.pool);
         Ok(Self {
-            pool: pool(settings, address, words, identity)?,
+            pool: pool(settings, address, words, identity, before)?,
             patience: settings.statement_timeout.saturating_add(GRACE),
             slow: settings.slow_statement,
         })
@@ -287,14 +248,5 @@ pub(crate) fn settle<T>(
             drop(Object::take(client));
             Err(NoAnswer(patience).into())
         }
-    }
-}
-
-/// The error of a connection's first words is an error of the server like any other.
-pub(crate) fn failed_hook(error: PoolError) -> Failure {
-    match error {
-        PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
-        PoolError::PostCreateHook(HookError::Message(why)) => Failure::Link(why.into()),
-        other => other.into(),
     }
 }

@@ -68,6 +68,22 @@ impl Settings {
         }
     }
 
+    /// Whether connections made by the others would be as good as those made by these: to the same servers, as the same user, by
+    /// the same authorities. How many they are and what they are told may differ.
+    pub(crate) fn connect_as(&self, others: &Self) -> bool {
+        let told_the_same = Self {
+            searches_pause: others.searches_pause,
+            connections_max: others.connections_max,
+            statement_timeout: others.statement_timeout,
+            lock_timeout: others.lock_timeout,
+            idle_in_transaction_timeout: others.idle_in_transaction_timeout,
+            search_timeout: others.search_timeout,
+            slow_statement: others.slow_statement,
+            ..self.clone()
+        };
+        told_the_same == *others
+    }
+
     /// The first value that cannot be.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl PostgresStore {
     /// When the settings cannot be; never because the server is away.
     pub fn unconnected(settings: Settings) -> Result<Self, OpenError> {
         let identity = Identity::default();
-        let connected = Connected::new(settings, &identity, 0)?;
+        let connected = Connected::new(settings, &identity)?;
         Ok(Self {
             database: Arc::new(Database::new(connected, identity)),
         })
@@ -79,8 +79,9 @@ impl PostgresStore {
         self.database.identity.set(deployment_id);
     }
 
-    /// Replaces the settings while the store works: new connections take over for every call that begins from now on, and for
-    /// each lane at its next commit. What is under way ends on the connections it began on, which are closed then.
+    /// Replaces the settings while the store works: they hold for every call that begins from now on, and for each lane at its
+    /// next commit. What is under way ends on the connections it began on, which are closed then. When another server is named,
+    /// or another way to it, everything goes over new connections; else idle ones go on, told the new time-outs.
     ///
     /// Connects to nothing: with an address where nobody answers, calls answer that the store is away, and the next settings may
     /// be the ones before. `migrate` and `profile` stay as they were, because they say what opening does. Name the deployment
@@ -90,6 +91,12 @@ impl PostgresStore {
     /// When the settings cannot be; never because a server is away. The settings before stay in force then.
     pub fn reconfigure(&self, settings: Settings) -> Result<(), OpenError> {
         self.database.reconnect(settings)
+    }
+
+    /// Whether [`Self::reconfigure`] with these settings would go on over the connections that there are.
+    #[must_use]
+    pub fn connects_as(&self, settings: &Settings) -> bool {
+        self.database.is_alike(settings)
     }
 
     /// The ports.

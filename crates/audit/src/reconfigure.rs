@@ -84,6 +84,8 @@ pub(crate) struct Adjustable {
     store_settings: Mutex<Option<PostgresSettings>>,
     /// How often the store was reconfigured.
     generation: Arc<AtomicU64>,
+    /// What leads to the versions of configurations: taken again as long as settings lead to the same place.
+    versions: Mutex<Option<PostgresStore>>,
 }
 
 impl Adjustable {
@@ -98,6 +100,7 @@ impl Adjustable {
             lane,
             critical,
             generation: Arc::default(),
+            versions: Mutex::default(),
         }
     }
 }
@@ -176,7 +179,10 @@ impl Audit {
     /// Why it would not.
     pub fn check_settings(&self, settings: &Settings) -> Result<(), ReconfigureError> {
         crate::detection::options_of(settings, &self.inner.clock)?;
-        self.versions_in(settings).map(|_versions| ())
+        match self.way_to_versions(settings)? {
+            Some(few) => unconnected(few).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The versions of configurations in the store that settings name, which may be another than the running one's, of this
@@ -188,23 +194,56 @@ impl Audit {
         &self,
         settings: &Settings,
     ) -> Result<Arc<dyn ConfigVersions>, ReconfigureError> {
-        let (inner, ends) = (&self.inner, &self.inner.adjustable.ends);
-        match (&ends.store, &settings.store) {
+        let inner = &self.inner;
+        let Some(few) = self.way_to_versions(settings)? else {
+            return Ok(Arc::clone(&inner.adapters.store.configs));
+        };
+        let mut versions = inner
+            .adjustable
+            .versions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = versions.take().filter(|known| known.connects_as(&few));
+        let named = match known {
+            Some(known) => {
+                let done = known.reconfigure(few);
+                done.map_err(|source| ReconfigureError::Store(Box::new(source)))?;
+                known
+            }
+            None => {
+                let named = unconnected(few)?;
+                named.belongs_to(&inner.deployment_id);
+                named
+            }
+        };
+        Ok(versions.insert(named).store().configs)
+    }
+
+    /// How the versions are reached that these settings lead to; `None` for those in the store of this process.
+    fn way_to_versions(
+        &self,
+        settings: &Settings,
+    ) -> Result<Option<audit_store_postgres::Settings>, ReconfigureError> {
+        match (&self.inner.adjustable.ends.store, &settings.store) {
             (Some(_), StoreSettings::Postgres(postgres)) => {
                 let mut few = store_settings_of(postgres)?;
                 few.connections_max = VERSIONS_CONNECTIONS;
                 few.searches = None;
-                let named = PostgresStore::unconnected(few);
-                let named = named.map_err(|source| ReconfigureError::Store(Box::new(source)))?;
-                named.belongs_to(&inner.deployment_id);
-                Ok(named.store().configs)
+                Ok(Some(few))
             }
-            (None, StoreSettings::Sqlite) => Ok(Arc::clone(&inner.adapters.store.configs)),
+            (None, StoreSettings::Sqlite) => Ok(None),
             _ => Err(ReconfigureError::NeedsRestart {
                 key: "store.backend",
             }),
         }
     }
+}
+
+fn unconnected(
+    settings: audit_store_postgres::Settings,
+) -> Result<PostgresStore, ReconfigureError> {
+    let named = PostgresStore::unconnected(settings);
+    named.map_err(|source| ReconfigureError::Store(Box::new(source)))
 }
 
 fn store_settings_of(

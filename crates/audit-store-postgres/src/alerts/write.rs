@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use audit_event::Timestamp;
 use audit_store::{AlertWrite, AlertWritten, NewDelivery, StoreError};
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::Transaction;
 use futures::future::join_all;
 use tokio_postgres::types::ToSql;
 
 use crate::code::{alert_level_code, alert_state_code, int, span};
 use crate::database::Database;
 use crate::error::Failure;
+use crate::pool::Object;
 use crate::session::settle;
 use crate::value::{Micros, get};
 

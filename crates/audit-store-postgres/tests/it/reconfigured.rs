@@ -1,5 +1,6 @@
 //! Settings that are replaced while the store works.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use audit_event::Timestamp;
@@ -83,6 +84,61 @@ async fn every_call_and_every_lane_goes_on_over_new_connections_and_none_of_the_
     // The same settings again change nothing.
     place.open.reconfigure(named).unwrap();
     assert_eq!(connections(&place, "second"), now);
+    assert_eq!(agree(&store, LEDGER).await, 6);
+}
+
+/// Processes of the server that serve the store.
+fn served_by(place: &Place) -> BTreeSet<String> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'audit-worker'";
+    place.sql(sql).lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn where_the_address_stays_connections_go_on_and_are_told_what_holds_now() {
+    let place = deployed("audit.example/a").await;
+    let store = place.store();
+    let mut lane = Lane::open(&store, LEDGER).await;
+    lane.commit(&store, events(0..3)).await;
+    let (moved, found) = tokio::join!(move_cursor(&store, 3), store.ledgers.ledgers());
+    assert!(moved.is_ok() && found.is_ok(), "{moved:?} {found:?}");
+    let before = served_by(&place);
+    assert!(
+        before.len() >= 3,
+        "{before:?}: the lane's own and the pool's"
+    );
+    let short = Settings {
+        statement_timeout: Duration::from_millis(100),
+        lock_timeout: Duration::from_secs(60),
+        connections_max: 5,
+        ..settings(&url(&place))
+    };
+    place.open.reconfigure(short.clone()).unwrap();
+    move_cursor(&store, 4).await.unwrap();
+    lane.commit(&store, events(3..6)).await;
+    let after = served_by(&place);
+    assert!(after.is_subset(&before), "{after:?} {before:?}");
+    // With what was said before it would wait five seconds for the lock, and be busy then.
+    let (blocker, connection) = tokio_postgres::connect(&url(&place), NoTls).await.unwrap();
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(connection);
+    let lock = "BEGIN; LOCK TABLE audit.receipt IN EXCLUSIVE MODE";
+    blocker.batch_execute(lock).await.unwrap();
+    let prepared = lane.prepare(events(6..9)).receipted(1);
+    let ended = store.writer.commit(prepared.commit()).await;
+    assert!(
+        matches!(ended, Err(CommitError::Unavailable(_))),
+        "{ended:?}"
+    );
+    blocker.batch_execute("COMMIT").await.unwrap();
+
+    let one = Settings {
+        connections_max: 1,
+        ..short
+    };
+    place.open.reconfigure(one).unwrap();
+    wait_until("those above the bound are gone", BOUND, || {
+        (served_by(&place).len() <= 2).then_some(())
+    });
     assert_eq!(agree(&store, LEDGER).await, 6);
 }
 

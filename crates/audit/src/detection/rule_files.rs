@@ -94,12 +94,17 @@ pub(crate) async fn follow_rules(
 ) {
     let began = tokio::time::Instant::now();
     let mut places: BTreeMap<String, Known> = BTreeMap::new();
-    let mut again = true;
+    let mut made = Made::default();
     while !stop.is_begun() {
         let now = wanted.borrow_and_update().clone();
-        again |= read_all(&now.settings.detection.rules, &mut places).await;
-        if again {
-            publish(&now, &places, &rules, &health);
+        if read_all(&now.settings.detection.rules, &mut places).await {
+            made = Made::default();
+        }
+        if !made.goes_by(&now.settings) {
+            made = made.anew(now.clone(), &places, &health).await;
+            if let Some(detector) = &made.detector {
+                rules.send_replace(Arc::clone(detector));
+            }
         }
         let missing = places.values().any(|known| known.files.is_none());
         if !missing || began.elapsed() >= PATIENCE {
@@ -112,28 +117,82 @@ pub(crate) async fn follow_rules(
             (false, true) => Duration::MAX,
             (false, false) => poll,
         };
-        again = tokio::select! {
-            changed = wanted.changed() => changed.is_ok(),
-            _ = stop.pause(pause) => false,
-        };
+        tokio::select! {
+            Ok(()) = wanted.changed() => {}
+            _ = stop.pause(pause) => {}
+        }
     }
 }
 
-fn publish(
-    now: &Wanted,
-    places: &BTreeMap<String, Known>,
-    rules: &watch::Sender<Arc<Detector>>,
-    health: &RulesHealth,
-) {
-    let built_in = audit_monitor::built_in_files();
-    let built_in = built_in.filter(|_| now.settings.detection.built_in);
-    let built_in = built_in.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    let files = places.values().filter_map(|known| known.files.as_ref());
-    let files = files
+/// What was made of the rules last, and of what: a change of other settings costs nothing.
+#[derive(Default)]
+struct Made {
+    by: Option<Arc<Settings>>,
+    /// With the built-in ones or without, and not tuned yet: to read them costs the most.
+    loaded: Option<(bool, RuleSet)>,
+    detector: Option<Arc<Detector>>,
+}
+
+impl Made {
+    /// Whether these settings would make the same.
+    fn goes_by(&self, settings: &Settings) -> bool {
+        let same =
+            |by: &Arc<Settings>| by.detection == settings.detection && by.proofs == settings.proofs;
+        self.by.as_ref().is_some_and(same)
+    }
+
+    /// Of these settings; what was loaded is as good as before. On a thread of its own: events do not wait for it.
+    async fn anew(
+        self,
+        now: Wanted,
+        places: &BTreeMap<String, Known>,
+        health: &RulesHealth,
+    ) -> Self {
+        let built_in = now.settings.detection.built_in;
+        let loaded = self.loaded.filter(|(with, _)| *with == built_in);
+        let files = match &loaded {
+            Some(_) => Vec::new(),
+            None => all_files(built_in, places),
+        };
+        let making = tokio::task::spawn_blocking(move || {
+            let loaded = loaded.map(|(_, set)| set);
+            let loaded = loaded.unwrap_or_else(|| RuleSet::load(files.into_iter()));
+            let set = loaded.clone().tuned(&tuning_of(&now.settings));
+            let detector = Detector::new(Arc::new(set), now.customs, now.limits);
+            Self {
+                by: Some(now.settings),
+                loaded: Some((built_in, loaded)),
+                detector: Some(Arc::new(detector)),
+            }
+        });
+        match making.await {
+            Ok(made) => {
+                made.detector
+                    .iter()
+                    .for_each(|detector| health.tell(problems(detector, places)));
+                made
+            }
+            // The rules before stay in use.
+            Err(error) => {
+                tracing::error!(%error, "no rules could be made of their files");
+                Self::default()
+            }
+        }
+    }
+}
+
+/// Names and texts.
+fn all_files(built_in: bool, places: &BTreeMap<String, Known>) -> Vec<(String, String)> {
+    let shipped = audit_monitor::built_in_files().filter(|_| built_in);
+    let shipped = shipped.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let read = places.values().filter_map(|known| known.files.as_ref());
+    let read = read
         .flatten()
         .map(|(name, text)| (name.clone(), text.clone()));
-    let set = RuleSet::load(built_in.chain(files)).tuned(&tuning_of(&now.settings));
-    let detector = Detector::new(Arc::new(set), now.customs.clone(), now.limits.clone());
+    shipped.chain(read).collect()
+}
+
+fn problems(detector: &Detector, places: &BTreeMap<String, Known>) -> Vec<String> {
     let away = places.values().filter_map(|known| known.trouble.clone());
     let set = detector.matcher().rules();
     let wrong = set.problems().iter().map(|problem| match problem.line {
@@ -141,8 +200,7 @@ fn publish(
         line => format!("{}:{line}: {}", problem.file, problem.reason),
     });
     let never = detector.engine().problems().iter().cloned();
-    health.tell(away.chain(wrong).chain(never).collect());
-    rules.send_replace(Arc::new(detector));
+    away.chain(wrong).chain(never).collect()
 }
 
 /// Looks at every place; whether anything is another than before.
@@ -317,6 +375,47 @@ mod tests {
             })
             .await;
         }
+    }
+
+    #[tokio::test]
+    async fn rules_are_made_anew_when_something_of_them_changed_and_not_else() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (none, health) = (BTreeMap::new(), RulesHealth::default());
+        let made = Made::default();
+        let first = wanted(dir.path(), "");
+        assert!(!made.goes_by(&first.settings), "there is nothing yet");
+        let made = made.anew(first.clone(), &none, &health).await;
+        assert!(made.goes_by(&first.settings));
+        for (text, same) in [
+            (r#"},"queue":{"eventsMax":7"#, true),
+            (r#"},"alerts":{"cooldownMs":1000"#, true),
+            (r#"},"proofs":{"pake":"record""#, false),
+            (
+                r#","tuning":[{"rule":"data-velocity","threshold":7}]"#,
+                false,
+            ),
+            (r#","allowedLatenessMs":7000"#, false),
+        ] {
+            let other = wanted(dir.path(), text);
+            assert_eq!(made.goes_by(&other.settings), same, "{text}");
+        }
+        // What was read serves again, unless it is to be read with the built-in ones.
+        let with = |built_in: bool| {
+            let mut settings = Settings::clone(&first.settings);
+            settings.detection.built_in = built_in;
+            Wanted {
+                settings: Arc::new(settings),
+                ..first.clone()
+            }
+        };
+        let names = |made: &Made| {
+            let detector = made.detector.as_ref().expect("made");
+            detector.matcher().rules().rules().len()
+        };
+        let made = made.anew(with(true), &none, &health).await;
+        assert!(names(&made) > 0);
+        let made = made.anew(with(false), &none, &health).await;
+        assert_eq!(names(&made), 0);
     }
 
     #[tokio::test]

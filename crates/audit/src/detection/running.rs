@@ -165,20 +165,26 @@ impl Detecting {
         Some(Arc::new(move || ("detection".to_owned(), health.health())))
     }
 
-    /// Goes on by other settings.
+    /// Goes on by other settings. Parts whose settings stay the same are not disturbed.
     #[cfg(feature = "deployed")]
     pub(crate) fn go_by(&self, settings: &audit_config::Settings, options: DetectionOptions) {
-        if let Some(configured) = &self.configured {
-            let wanted = Wanted::of(Arc::new(settings.clone()), &options);
-            configured.wanted.send_replace(wanted);
+        let Some(configured) = &self.configured else {
+            return;
+        };
+        let wanted = Wanted::of(Arc::new(settings.clone()), &options);
+        let before = configured.wanted.send_replace(wanted).settings;
+        let (before, now) = (&before.alerts, &settings.alerts);
+        if before.handlers != now.handlers || before.attempts_max != now.attempts_max {
+            self.telling.send_replace(Arc::new(Telling {
+                handlers: options.handlers,
+                dispatch: options.dispatch,
+            }));
         }
-        self.policy.send_replace(Arc::new(options.policy));
-        self.telling.send_replace(Arc::new(Telling {
-            handlers: options.handlers,
-            dispatch: options.dispatch,
-        }));
-        self.thresholds
-            .send_replace((options.thresholds, options.keep_resolved));
+        if before != now {
+            self.policy.send_replace(Arc::new(options.policy));
+            self.thresholds
+                .send_replace((options.thresholds, options.keep_resolved));
+        }
     }
 }
 
