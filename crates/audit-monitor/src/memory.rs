@@ -149,7 +149,7 @@ impl WindowStore for MemoryWindows {
         let held = &mut *self.held()?;
         let mut told = Told::default();
         if let Some(table) = &mut held.table {
-            table.retain(&engine, &mut told);
+            table.retain(&held.engine, &engine, &mut told);
         }
         held.raised.extend(told.episodes);
         held.engine = engine;

@@ -78,13 +78,23 @@ impl Table {
         table
     }
 
-    /// Keeps the groups of the correlations that another engine still has, and ends the others' episodes.
-    pub(crate) fn retain(&mut self, engine: &Engine, told: &mut Told) {
-        let mut states: Vec<State> = std::mem::take(&mut self.groups).into_values().collect();
+    /// Keeps the groups of the correlations that another engine still has, and ends the others' episodes. `before` is the engine
+    /// that the table was of: a correlation of the same hash lists its groups as they are, whatever else is changed.
+    pub(crate) fn retain(&mut self, before: &Engine, engine: &Engine, told: &mut Told) {
+        let gone = |state: &&State| engine.correlation(&state.rule).is_none();
+        let gone = self.groups.values().filter(gone).map(|state| state.id);
+        let mut gone: Vec<GroupId> = gone.collect();
         // What is ended is told in an order that does not depend on where it lay.
-        states.sort_unstable_by_key(|state| state.id);
-        let sources = std::mem::take(&mut self.sources);
-        *self = Self::restored(sources, self.touches, states, engine, told);
+        gone.sort_unstable();
+        for id in gone {
+            let Some(state) = self.groups.remove(&id) else {
+                continue;
+            };
+            if let Some((_, correlation)) = before.correlation(&state.rule) {
+                self.list(id, Listed::of(&state, correlation), None);
+            }
+            state.evict(told);
+        }
     }
 
     pub(crate) fn cursor(&self, source: LedgerId) -> LeafIndex {
