@@ -1,6 +1,6 @@
 //! The pool of one address. What is idle in the pool before it is taken over when it is as good.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use deadpool::managed;
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, RecyclingMethod, Runtime};
@@ -68,7 +68,7 @@ pub(crate) fn pool(
 #[derive(Debug)]
 pub(crate) struct Opener {
     manager: Manager,
-    /// Held for moments only, never while waiting.
+    /// Not used since. Held for moments only, never while waiting.
     taken_over: Mutex<Vec<ClientWrapper>>,
 }
 
@@ -76,6 +76,12 @@ impl Opener {
     fn new(manager: Manager, before: Option<&Pool>, size: usize) -> Self {
         // Whoever has one of them in use gives it back to a pool that nobody else asks.
         let mut idle = before.map_or_else(Vec::new, |pool| pool.retain(|_, _| false).removed);
+        idle.extend(
+            before
+                .into_iter()
+                .flat_map(|pool| std::mem::take(&mut *pool.manager().idle())),
+        );
+        idle.retain(|client| !client.is_closed());
         idle.truncate(size);
         Self {
             manager,
@@ -83,11 +89,15 @@ impl Opener {
         }
     }
 
-    fn taken_over(&self) -> Option<ClientWrapper> {
-        let mut idle = self
-            .taken_over
+    fn idle(&self) -> MutexGuard<'_, Vec<ClientWrapper>> {
+        // A list is whole after any panic.
+        self.taken_over
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn taken_over(&self) -> Option<ClientWrapper> {
+        let mut idle = self.idle();
         std::iter::from_fn(|| idle.pop()).find(|client| !client.is_closed())
     }
 }
