@@ -13,7 +13,7 @@ use audit_store::conformance::search::request;
 use audit_store::{CommitError, Filter, Store, StoreError};
 use audit_store_postgres::{PostgresStore, Settings};
 use audit_testkit::net::free_port;
-use audit_testkit::wait::wait_until;
+use audit_testkit::wait::{wait_until, wait_until_async};
 use tokio_postgres::NoTls;
 
 use crate::place::{Place, agree, settings};
@@ -137,9 +137,8 @@ async fn where_the_address_stays_connections_go_on_and_are_told_what_holds_now()
     };
     place.open.reconfigure(one).unwrap();
     move_cursor(&store, 5).await.unwrap();
-    wait_until("those above the bound are gone", BOUND, || {
-        (served_by(&place).len() == 1).then_some(())
-    });
+    let only_one = async || (served_by(&place).len() == 1).then_some(());
+    wait_until_async("those above the bound are gone", BOUND, only_one).await;
     assert_eq!(agree(&store, LEDGER).await, 6);
 }
 
@@ -166,7 +165,7 @@ async fn what_is_under_way_ends_on_the_connection_it_began_on() {
             AND datname = current_database() AND wait_event_type = 'Lock'";
         // Not over the blocker's connection: within a transaction this view stands still.
         let both = async || (place.sql(waiting).trim() == "2").then_some(());
-        audit_testkit::wait::wait_until_async("both wait", BOUND, both).await;
+        wait_until_async("both wait", BOUND, both).await;
         let nowhere = format!("postgres://u@127.0.0.1:{}/none", free_port());
         place.open.reconfigure(settings(&nowhere)).unwrap();
         blocker.batch_execute("COMMIT").await.unwrap();
