@@ -430,11 +430,21 @@ impl EventDraft {
     /// # Errors
     /// As [`AuditEvent::from_canonical`].
     pub fn from_canonical(bytes: Vec<u8>) -> Result<Self, Vec<Problem>> {
-        let event = stored::read_event(&bytes)?;
-        Ok(Self {
-            event,
-            canonical: bytes,
-        })
+        Self::try_from_canonical(bytes).map_err(|(_bytes, problems)| problems)
+    }
+
+    /// The same for whoever needs the bytes when they are none.
+    ///
+    /// # Errors
+    /// The bytes, and as [`AuditEvent::from_canonical`].
+    pub fn try_from_canonical(bytes: Vec<u8>) -> Result<Self, (Vec<u8>, Vec<Problem>)> {
+        match stored::read_event(&bytes) {
+            Ok(event) => Ok(Self {
+                event,
+                canonical: bytes,
+            }),
+            Err(problems) => Err((bytes, problems)),
+        }
     }
 
     /// The event.

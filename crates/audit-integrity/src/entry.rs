@@ -76,8 +76,8 @@ pub struct Salt(pub [u8; 16]);
 /// An event with its place in a ledger; made by [`seal`], stored by a commit.
 #[derive(Debug, Clone)]
 pub struct SealedEvent {
-    /// The event and its canonical bytes.
-    pub draft: EventDraft,
+    /// The event and its canonical bytes. Boxed, because sealed events are moved, and a draft is large.
+    pub draft: Box<EventDraft>,
     /// The header.
     pub header: EntryHeader,
     /// The salt of its body.
@@ -112,7 +112,8 @@ pub struct Place {
 /// Gives a draft its place: salted body, header, entry, leaf. Pure; `claim` is [`crate::claim::claim_of`] of the draft,
 /// handed in because duplicates are settled before anything is numbered.
 #[must_use]
-pub fn seal(draft: EventDraft, claim: Digest, place: &Place) -> SealedEvent {
+pub fn seal(draft: impl Into<Box<EventDraft>>, claim: Digest, place: &Place) -> SealedEvent {
+    let draft = draft.into();
     let event = draft.event();
     let header = EntryHeader {
         kind: EntryKind::Event,

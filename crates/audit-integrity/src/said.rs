@@ -131,6 +131,17 @@ impl<'a> EventSpans<'a> {
     }
 }
 
+/// The claim over canonical bytes; `None` when they are none.
+pub(crate) fn claim_in(canonical: &[u8]) -> Option<Digest> {
+    let mut claim = ClaimInput::new(canonical);
+    let mut members = Members::of(canonical);
+    for member in members.by_ref() {
+        claim.add(&member)?;
+    }
+    members.is_complete().then_some(())?;
+    claim.finish()
+}
+
 /// The claim's input, cut out of canonical bytes (`docs/event-format.md` section 3); [`crate::claim::claim_of`] hashes the
 /// same from an event, and a test holds the two together.
 ///

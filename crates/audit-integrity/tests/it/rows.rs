@@ -1,7 +1,7 @@
 //! A row is recomputed whole from its entry and its canonical bytes, whatever the event looks like.
 
 use audit_event::{EventDraft, Severity, Status, Timestamp, arbitrary};
-use audit_integrity::claim::claim_of;
+use audit_integrity::claim::{claim_of, claim_of_draft};
 use audit_integrity::digest::leaf_hash;
 use audit_integrity::entry::{Place, Salt, SealedEvent, seal};
 use audit_integrity::ledger::{Digest, LeafIndex, LedgerId};
@@ -28,6 +28,7 @@ proptest! {
 
     #[test]
     fn the_row_of_any_event_agrees_with_its_entry(draft in arbitrary::draft()) {
+        prop_assert_eq!(claim_of_draft(&draft), claim_of(draft.event()));
         let sealed = sealed(draft);
         let row = EventRow::of(&sealed);
         prop_assert_eq!(row.differences(&sealed.entry), Vec::<&str>::new());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use audit_event::{EventDraft, Identity};
-use audit_integrity::claim::claim_of;
+use audit_integrity::claim::claim_of_draft;
 use audit_store::EventRead;
 
 use super::coalesce::Enqueued;
@@ -89,7 +89,7 @@ impl Waiting<'_> {
                         leaf_hash: found.leaf_hash,
                     };
                     // Whether it was this delivery or an earlier one that stored it can no longer be told.
-                    if found.claim == claim_of(draft.event()) {
+                    if found.claim == claim_of_draft(draft) {
                         EventOutcome::Stored(address)
                     } else {
                         EventOutcome::Conflict

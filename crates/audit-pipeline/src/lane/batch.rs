@@ -344,7 +344,7 @@ pub(super) fn number(leaders: Vec<Leader>, numbering: Numbering<'_>) -> Numbered
             sealed_at,
             salt: Salt(*salt),
         };
-        let sealed = entry::seal(*leader.candidate.draft, leader.candidate.claim, &place);
+        let sealed = entry::seal(leader.candidate.draft, leader.candidate.claim, &place);
         range.push(sealed.leaf_hash);
         tiles.push(sealed.leaf_hash, &mut full);
         events.push(sealed);
@@ -406,7 +406,7 @@ impl Numbered {
                     place,
                     identity: sealed.draft.event().identity(),
                     claim: sealed.claim,
-                    draft: Box::new(sealed.draft),
+                    draft: sealed.draft,
                 },
                 followers,
             });

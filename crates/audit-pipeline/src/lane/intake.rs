@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use audit_event::{AuditEvent, EventDraft, Problem};
-use audit_integrity::claim::claim_of;
+use audit_integrity::claim::claim_of_draft;
 use audit_queue::{
     Budget, Delivery, Frame, FrameEvent, FrameId, Payload, QueueError, Refused, SourcePosition,
 };
@@ -370,16 +370,12 @@ pub(super) fn read_event(
         );
         return None;
     }
-    let draft = match EventDraft::from_canonical(event.bytes.clone()) {
+    let draft = match EventDraft::try_from_canonical(event.bytes) {
         Ok(draft) => draft,
-        Err(problems) => {
+        Err((bytes, problems)) => {
             let detail = first_of(&problems);
-            work.dead_letter_unread(
-                place.index,
-                DeadLetterReason::Unreadable,
-                detail,
-                event.bytes,
-            );
+            let reason = DeadLetterReason::Unreadable;
+            work.dead_letter_unread(place.index, reason, detail, bytes);
             return None;
         }
     };
@@ -387,7 +383,7 @@ pub(super) fn read_event(
         work.dead_letter(place.index, DeadLetterReason::ProofMismatch, detail, &draft);
         return None;
     }
-    let claim = claim_of(draft.event());
+    let claim = claim_of_draft(&draft);
     match annotate(reading.registry, draft) {
         Ok(draft) => Some(Candidate {
             place,

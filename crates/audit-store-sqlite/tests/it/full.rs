@@ -85,7 +85,7 @@ async fn a_full_database_refuses_and_goes_on_with_more_room() {
     let drafts = refused
         .events
         .iter()
-        .map(|event| event.draft.clone())
+        .map(|event| audit_event::EventDraft::clone(&event.draft))
         .collect();
     lane.commit(&store, drafts).await;
     assert_eq!(agree(&store, LEDGER).await, size + EVENTS);

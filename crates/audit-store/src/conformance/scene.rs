@@ -323,7 +323,7 @@ impl Lane {
         let drafts = prepared
             .events
             .iter()
-            .map(|event| event.draft.clone())
+            .map(|event| EventDraft::clone(&event.draft))
             .collect();
         let mut renumbered = self.prepare(drafts);
         renumbered.receipts.clone_from(&prepared.receipts);
